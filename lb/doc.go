@@ -1,0 +1,2 @@
+// Package lb chooses endpoints.
+package lb

@@ -1,0 +1,243 @@
+package lb
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+)
+
+// MaxMembers is the most members a Set, and weights a Split, can have.
+const MaxMembers = 1 << 16
+
+// maxHashBalance is the greatest Options.HashBalance; so much is no bound.
+const maxHashBalance = 1000
+
+// Member is one endpoint as a Set sees it. It is immutable: a change makes a
+// new Set.
+type Member struct {
+	// Endpoint is the live state; never nil, and no address twice in a Set.
+	Endpoint *Endpoint
+	// Weight is the share of new connections, relative to the others; 0 takes
+	// none.
+	Weight uint32
+	// MaxConnections is the most connections under way over the whole process;
+	// 0 = no limit.
+	MaxConnections int64
+	// Backup members are used only when no primary is usable (Ready, with
+	// weight). Primaries that are merely full are still usable.
+	Backup bool
+	// State other than Ready takes no new connections.
+	State State
+}
+
+// usable reports whether the member takes new connections.
+func (m Member) usable() bool { return m.State == Ready && m.Weight > 0 }
+
+// Options are the choices of a Set. The zero value is plain round robin.
+type Options struct {
+	Policy Policy
+
+	// HashBalance bounds the load of RingHash and Maglev: no member gets a
+	// connection that puts it above HashBalance times its weighted share of the
+	// connections under way, rounded up. 0 = off; else 1 to 1,000, kept in steps
+	// of 1/65,536. Other policies don't look at it.
+	HashBalance float64
+
+	// Seed is where the sequence of RoundRobin starts, and the source of
+	// numbers for requests without a Rand. It has no part in RingHash and
+	// Maglev, which are the same in every process. 0 starts with the first.
+	Seed uint64
+}
+
+// Set is the members of a cluster with a policy to choose among them. It is
+// immutable, and safe for concurrent use by all loops without locks: what
+// changes, the counters of the endpoints and one cursor, is atomic.
+type Set struct {
+	options Options
+	members []Member
+	lanes   []lane  // the usable members, in order
+	cursor  *cursor // shared with successors
+	tables          // by policy, from lanes
+	unit    uint    // of the ring: halvings of its points, see ringUnit
+}
+
+// lane is a usable member in the form the pickers walk over.
+type lane struct {
+	endpoint *Endpoint
+	limit    int64 // MaxInt64 for none
+	weight   uint32
+	index    uint32 // of the member
+}
+
+// tables are what a policy precomputes from lanes; only those that the policy
+// needs are there. They hold indexes of lanes.
+type tables struct {
+	sequence sequence // RoundRobin, LeastConnections
+}
+
+// NewSet validates the members and returns a Set of them. It is an error if
+// an option is out of range, a member has no endpoint or an unknown state, its
+// limit is negative, an address comes twice, or there are more than MaxMembers;
+// the error names the member. No members, or none that is usable, is no error:
+// Pick says so.
+func NewSet(o Options, members []Member) (*Set, error) {
+	s, err := newSet(o, members)
+	if err != nil {
+		return nil, err
+	}
+	s.cursor = new(cursor)
+	s.cursor.n.Store(o.Seed)
+	s.build()
+	return s, nil
+}
+
+// Next returns the successor of s: a new Set, under the conditions of NewSet,
+// that goes on where the round-robin cursor of s stands, and shares what was
+// precomputed if that is still the same. s stays usable by those that have it.
+func (s *Set) Next(o Options, members []Member) (*Set, error) {
+	n, err := newSet(o, members)
+	if err != nil {
+		return nil, err
+	}
+	n.cursor = s.cursor
+	if n.options.Policy == s.options.Policy && n.unit == s.unit && slices.EqualFunc(n.lanes, s.lanes, sameShare) {
+		n.tables = s.tables
+	} else {
+		n.build()
+	}
+	return n, nil
+}
+
+// sameShare reports whether two lanes come to the same entries in tables.
+func sameShare(a, b lane) bool {
+	return a.weight == b.weight && a.endpoint.Address == b.endpoint.Address
+}
+
+func newSet(o Options, members []Member) (*Set, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := validateMembers(members); err != nil {
+		return nil, err
+	}
+	s := &Set{options: o, members: slices.Clone(members)}
+	if s.addLanes(false); len(s.lanes) == 0 {
+		s.addLanes(true)
+	}
+	return s, nil
+}
+
+func (o Options) validate() error {
+	if int(o.Policy) >= len(policyNames) {
+		return fmt.Errorf("lb: unknown policy %d", o.Policy)
+	}
+	if b := o.HashBalance; b != 0 && !(b >= 1 && b <= maxHashBalance) {
+		return fmt.Errorf("lb: hash balance %v: want 0, or 1 to %d", b, maxHashBalance)
+	}
+	return nil
+}
+
+func validateMembers(members []Member) error {
+	if len(members) > MaxMembers {
+		return fmt.Errorf("lb: %d members: at most %d", len(members), MaxMembers)
+	}
+	seen := make(map[netip.AddrPort]int, len(members))
+	for i, m := range members {
+		if m.Endpoint == nil {
+			return fmt.Errorf("lb: member %d: no endpoint", i)
+		}
+		a := m.Endpoint.Address
+		if int(m.State) >= len(stateNames) {
+			return fmt.Errorf("lb: member %d (%v): unknown state %d", i, a, m.State)
+		}
+		if m.MaxConnections < 0 {
+			return fmt.Errorf("lb: member %d (%v): max connections %d: want 0 or more", i, a, m.MaxConnections)
+		}
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		if first, twice := seen[a]; twice {
+			return fmt.Errorf("lb: member %d (%v): same address as member %d", i, a, first)
+		}
+		seen[a] = i
+	}
+	return nil
+}
+
+func (s *Set) addLanes(backup bool) {
+	for i, m := range s.members {
+		if !m.usable() || m.Backup != backup {
+			continue
+		}
+		l := lane{endpoint: m.Endpoint, limit: m.MaxConnections, weight: m.Weight, index: uint32(i)}
+		if l.limit == 0 {
+			l.limit = math.MaxInt64
+		}
+		s.lanes = append(s.lanes, l)
+	}
+}
+
+// build precomputes what the policy needs.
+func (s *Set) build() {
+	if len(s.lanes) == 0 {
+		return
+	}
+	weights := make([]uint32, len(s.lanes))
+	for i := range s.lanes {
+		weights[i] = s.lanes[i].weight
+	}
+	switch s.options.Policy {
+	case RoundRobin, LeastConnections:
+		s.sequence = newSequence(weights)
+	}
+}
+
+// Len is the number of members, usable or not.
+func (s *Set) Len() int { return len(s.members) }
+
+// Member returns member i, 0 <= i < Len, in the order given to NewSet.
+func (s *Set) Member(i int) Member { return s.members[i] }
+
+// Pick chooses a member for the connection r. On Picked it has taken one
+// place on the member's endpoint, which the caller must give back exactly once
+// with Release. Otherwise index is -1 and nothing is taken.
+//
+// Members in r.Tried are passed over as long as another has room. If none has,
+// they may be picked again, but the one tried last only if it is alone in
+// having room.
+//
+// It doesn't allocate or lock.
+func (s *Set) Pick(r *Request) (index int, v Verdict) {
+	if len(s.lanes) == 0 {
+		return -1, NoEndpoint
+	}
+	for m := skipTried; m <= skipNone; m++ {
+		if i := s.pick(r, m); i >= 0 {
+			return int(s.lanes[i].index), Picked
+		}
+		if r.Tried.Len() == 0 {
+			break
+		}
+	}
+	return -1, Full
+}
+
+// pick takes a place by the policy and returns its lane, or -1 if no lane that
+// isn't skipped has room.
+func (s *Set) pick(r *Request, m mercy) int {
+	switch s.options.Policy {
+	case LeastConnections:
+		return s.leastConnections(r, m)
+	case RoundRobin:
+		return s.roundRobin(r, m)
+	default:
+		return s.first(r, m)
+	}
+}
+
+// draw returns 64 random bits, from the request's generator if it has one.
+func (s *Set) draw(r *Request) uint64 {
+	if r.Rand != nil {
+		return r.Rand.Uint64()
+	}
+	return mix64(s.cursor.next()*golden + s.options.Seed)
+}
