@@ -1,0 +1,23 @@
+// Command load runs one load generator, or the backend, of bench/load as a
+// process of its own, single-threaded.
+//
+//	load backend [-host 127.0.0.1]
+//	load rtt  -addr A [-conns 64] [-size 64] [-n 100000]
+//	load bulk -addr A [-conns 4] [-bytes 1073741824] [-up | -both]
+//	load conn -addr A [-conns 64] [-n 10000] [-sources 8]
+//	load idle -addr A [-conns 1000]
+//	load open -addr A [-rate 1000] [-duration 2s] [-conns 64] [-size 64]
+//
+// backend prints one line of JSON with the addresses of its services and serves
+// until its standard input ends. A generator prints one line of JSON, a
+// load.Result, and exits with 0; when data was lost or altered, or nothing came
+// for -stall, the line has an error and the exit code is 1. A wrong command
+// line is 2.
+//
+// With -gate a generator prints "ready" when its connections stand, starts when
+// it reads a line, prints the result and keeps its connections until standard
+// input ends: what is measured lies between the line and the result. idle always
+// does so, without a line: it holds its connections until the input ends.
+//
+// The collector is off: nothing is allocated while the work is done.
+package main

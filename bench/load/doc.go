@@ -1,0 +1,31 @@
+// Package load holds the load generators and the backend that weir and its
+// peers are measured with.
+//
+// A proxy on loopback costs little more than the programs that load it, so the
+// load must be cheap and must cost the same in every run: each generator, and
+// the backend, is one loop on one thread with its own epoll instance, raw
+// non-blocking system calls and buffers allocated before the clock starts.
+// Nothing is allocated per round trip, byte or connection.
+//
+// Every byte that comes back is compared with what was expected. A short, long
+// or altered answer ends the run with ErrCorrupt, a silent one with ErrStalled:
+// a contender that loses data has no speed.
+//
+// The generators are plain structs ([RTT], [Bulk], [Conn], [Idle], [Open]) with
+// a Run method that does a fixed amount of work and returns a [Result]; zero
+// fields mean the documented defaults. [Backend] serves all of them, on one
+// port for each service:
+//
+//	echo   whatever comes goes back                            RTT, Idle, Open
+//	bulk   8-byte commands: send N, take N, or both at once    Bulk
+//	once   64 bytes in, the same 64 out, close                 Conn
+//
+// State is owned by the goroutine that calls Run; only [Backend.Stop] may be
+// called from another. The loops wait with a raw epoll_pwait of at most 50 ms,
+// which keeps the Go scheduler out of the way, and yield to it whenever nothing
+// came or a signal arrived, so that they can share a process with other
+// goroutines in tests. For measuring, each runs in a process of its own with
+// GOMAXPROCS=1: that is cmd/load.
+//
+// Layer: bench imports nothing of weir. Linux 5.11 or newer (epoll_pwait2).
+package load
