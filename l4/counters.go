@@ -1,0 +1,89 @@
+package l4
+
+import "sync/atomic"
+
+// Direction of bytes through a listener.
+type Direction uint8
+
+// The two directions.
+const (
+	ToUpstream   Direction = iota // from the client to the endpoint
+	ToDownstream                  // from the endpoint to the client
+)
+
+// Method is how bytes went through.
+type Method uint8
+
+// The two methods.
+const (
+	Copied  Method = iota // through the loop's buffer
+	Spliced               // through a pipe, inside the kernel
+)
+
+// Bytes counts payload bytes by direction and method, when they have been given to the receiving socket.
+type Bytes [2][2]atomic.Uint64
+
+// Add counts n bytes.
+func (b *Bytes) Add(d Direction, m Method, n int) { b[d][m].Add(uint64(n)) }
+
+// BytesReading is the sum of some Bytes at one time.
+type BytesReading [2][2]uint64
+
+// Add adds what b has counted.
+func (r *BytesReading) Add(b *Bytes) {
+	for d := range b {
+		for m := range b[d] {
+			r[d][m] += b[d][m].Load()
+		}
+	}
+}
+
+// Of returns the bytes of one direction, by any method.
+func (r *BytesReading) Of(d Direction) uint64 { return r[d][Copied] + r[d][Spliced] }
+
+// padding keeps what two loops write apart: two cache lines, because processors fetch them in pairs.
+type padding [128]byte
+
+// LoopCounters are what one loop counts of everything that goes through it. One writer, the loop; any number of readers.
+type LoopCounters struct {
+	_        padding
+	Bytes    Bytes
+	Sessions atomic.Uint64 // accepted
+	Active   atomic.Int64
+	Pauses   atomic.Uint64 // times accepting stopped for want of descriptors or places
+	_        padding
+}
+
+// ListenerCounters are what one loop counts of one listener.
+type ListenerCounters struct {
+	Bytes        Bytes
+	Sessions     atomic.Uint64 // accepted
+	Active       atomic.Int64
+	AcceptErrors atomic.Uint64 // accept4 failures other than want of descriptors
+	PausesFiles  atomic.Uint64 // accept pauses: EMFILE or ENFILE
+	PausesLimit  atomic.Uint64 // accept pauses: max_connections
+	Closed       [NumReasons]atomic.Uint64
+	Duration     Histogram
+	_            padding
+}
+
+// ClusterCounters are what one loop counts of one cluster.
+type ClusterCounters struct {
+	NoEndpoint  atomic.Uint64 // connections for which no endpoint was ready
+	Full        atomic.Uint64 // connections for which all endpoints stood at their max_connections
+	Retries     atomic.Uint64 // connect attempts after the first one of a session
+	ConnectTime Histogram
+	_           padding
+}
+
+// EndpointCounters are what one loop counts of one endpoint.
+type EndpointCounters struct {
+	Bytes         Bytes
+	Sessions      atomic.Uint64 // established
+	Attempts      atomic.Uint64 // connects begun
+	Refused       atomic.Uint64 // ECONNREFUSED
+	TimedOut      atomic.Uint64 // no answer within connect_timeout, or ETIMEDOUT
+	ConnectErrors atomic.Uint64 // any other failure to connect
+	Resets        atomic.Uint64 // sessions that the endpoint reset
+	_             padding
+}

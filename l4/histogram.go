@@ -1,0 +1,81 @@
+package l4
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// HistogramBuckets is the number of buckets of a Histogram. Bucket i counts durations of at most 16 us << i; the last one has no bound.
+const HistogramBuckets = 32
+
+// Histogram counts durations in buckets that double, from 16 us to 4.8 hours. It has one writer, its loop, and any number of readers.
+type Histogram struct {
+	buckets [HistogramBuckets]atomic.Uint64
+	sum     atomic.Uint64 // microseconds
+}
+
+// Observe counts one duration.
+func (h *Histogram) Observe(d time.Duration) {
+	us := uint64(max(d, 0)) / uint64(time.Microsecond)
+	h.buckets[bucketOf(us)].Add(1)
+	h.sum.Add(us)
+}
+
+func bucketOf(us uint64) int {
+	if us <= 16 {
+		return 0
+	}
+	return min(bits.Len64((us-1)/16), HistogramBuckets-1)
+}
+
+// BucketBound returns the upper bound of bucket i, inclusive; ok is false for the last one, which has none.
+func BucketBound(i int) (bound time.Duration, ok bool) {
+	if i >= HistogramBuckets-1 {
+		return 0, false
+	}
+	return 16 * time.Microsecond << i, true
+}
+
+// HistogramReading is the sum of some histograms at one time. Its zero value is empty.
+type HistogramReading struct {
+	Buckets [HistogramBuckets]uint64
+	Sum     time.Duration
+}
+
+// Add adds what h has counted.
+func (r *HistogramReading) Add(h *Histogram) {
+	for i := range h.buckets {
+		r.Buckets[i] += h.buckets[i].Load()
+	}
+	r.Sum += time.Duration(h.sum.Load()) * time.Microsecond
+}
+
+// Count returns the number of durations.
+func (r *HistogramReading) Count() (n uint64) {
+	for _, b := range r.Buckets {
+		n += b
+	}
+	return n
+}
+
+// Quantile returns an upper bound of the q-quantile (0 to 1): the bound of the bucket that holds it, 0 when nothing was counted.
+func (r *HistogramReading) Quantile(q float64) time.Duration {
+	total := r.Count()
+	if total == 0 {
+		return 0
+	}
+	rank := uint64(q * float64(total))
+	var seen uint64
+	for i, b := range r.Buckets {
+		seen += b
+		if seen > rank || seen == total {
+			bound, ok := BucketBound(i)
+			if !ok {
+				bound, _ = BucketBound(i - 1)
+			}
+			return bound
+		}
+	}
+	return 0
+}

@@ -1,0 +1,126 @@
+package tcp
+
+import (
+	"time"
+
+	"weir/l4"
+)
+
+// drain ends some sessions gradually, so that their clients don't all come back at once: at every tick as many as would end
+// the rest evenly over what is left of the time, those that rest before those that are busy.
+type drain struct {
+	listener *Listener    // nil = any
+	endpoint *l4.Endpoint // nil = any
+	until    int64        // loop time, ns
+	running  bool
+}
+
+const drainTick = 100 * time.Millisecond
+
+func (d *drain) covers(s *session) bool {
+	return s.state != ended &&
+		(d.listener == nil || s.on.listener == d.listener) &&
+		(d.endpoint == nil || s.endpoint == d.endpoint)
+}
+
+// Drain stops accepting on all listeners and ends all sessions gradually by the time given. On the loop.
+func (p *Proxy) Drain(over time.Duration) {
+	for _, ln := range p.listening {
+		if ln != nil && !ln.closed {
+			p.closeListening(ln)
+		}
+	}
+	p.startDrain(drain{}, over)
+}
+
+// DrainListener ends the sessions of a listener gradually by the time given. On the loop.
+func (p *Proxy) DrainListener(l *Listener, over time.Duration) {
+	p.startDrain(drain{listener: l}, over)
+}
+
+// DrainEndpoint ends the sessions of an endpoint gradually by the time given. On the loop.
+func (p *Proxy) DrainEndpoint(e *l4.Endpoint, over time.Duration) {
+	p.startDrain(drain{endpoint: e}, over)
+}
+
+func (p *Proxy) startDrain(d drain, over time.Duration) {
+	d.until, d.running = p.loop.Now()+int64(over), true
+	for i := range p.drains {
+		if !p.drains[i].running {
+			p.drains[i] = d
+			p.drainOnce(uint32(i))
+			return
+		}
+	}
+	p.drains = append(p.drains, d)
+	p.drainOnce(uint32(len(p.drains) - 1))
+}
+
+// drainer takes the ticks of drains.
+type drainer struct{ p *Proxy }
+
+// Expired does a tick's share.
+func (h drainer) Expired(i uint32) { h.p.drainOnce(i) }
+
+func (p *Proxy) drainOnce(i uint32) {
+	d := p.drains[i]
+	left := 0
+	for j := range p.sessions.Cap() {
+		if d.covers(p.sessions.At(j)) {
+			left++
+		}
+	}
+	if left == 0 {
+		p.drains[i] = drain{}
+		return
+	}
+	now := p.loop.Now()
+	ticks := (d.until - now) / int64(drainTick)
+	share := left
+	if ticks > 0 {
+		share = left / int(ticks+1)
+		if p.rand.Uint64()%uint64(ticks+1) < uint64(left%int(ticks+1)) {
+			share++ // the fraction, as a chance
+		}
+	}
+	for _, busyToo := range []bool{false, true} {
+		for j := uint32(0); j < p.sessions.Cap() && share > 0; j++ {
+			if s := p.sessions.At(j); d.covers(s) && (busyToo || !p.busy(s)) {
+				p.dismiss(s, j, l4.Drained)
+				share--
+			}
+		}
+	}
+	next := min(now+int64(drainTick), max(d.until, now+1))
+	p.loop.StartTimer(next, p.drainTimer, i)
+}
+
+// How a session is found that gives way to a new client: the one longest without a byte among some looked at, and only if it is
+// idle by any measure. Looking at all of them would cost as much as there are for every client that comes.
+const (
+	displaceSample = 32
+	displaceAfter  = 5 * time.Second
+)
+
+// displace ends an idle session of this loop; false when it found none.
+func (p *Proxy) displace() bool {
+	n := p.sessions.Cap()
+	if n == 0 {
+		return false
+	}
+	var oldest *session
+	var index uint32
+	start := uint32(p.rand.Uint64() % uint64(n))
+	for k := range min(n, displaceSample) {
+		j := (start + k) % n
+		s := p.sessions.At(j)
+		if s.state == streaming && (oldest == nil || s.active < oldest.active) {
+			oldest, index = s, j
+		}
+	}
+	if oldest == nil || p.loop.Now()-oldest.active < int64(displaceAfter) {
+		return false
+	}
+	p.dismiss(oldest, index, l4.Displaced)
+	return true
+}

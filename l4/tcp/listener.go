@@ -1,0 +1,278 @@
+package tcp
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/eventloop"
+	"weir/l4"
+)
+
+// Settings are what a listener does with its connections: immutable, replaced whole when the configuration changes. A
+// session keeps the settings it began with.
+type Settings struct {
+	Routes           l4.Routes
+	Buffer           int           // bytes that a direction may hold for a slow peer when it copies; 0 = 64 KiB
+	IdleTimeout      time.Duration // 0 = never
+	HalfCloseTimeout time.Duration // 0 = never
+	MaxDuration      time.Duration // 0 = never
+	MaxConnections   int64         // over the whole process; 0 = no limit
+	UserTimeout      time.Duration // of the endpoint's socket; 0 = the kernel's
+	Keepalive        time.Duration // of the endpoint's socket; 0 = off
+}
+
+func (s *Settings) buffer() int {
+	if s.Buffer > 0 {
+		return s.Buffer
+	}
+	return 64 << 10
+}
+
+// Listener is a listener as the whole process sees it. It survives every change of its Settings.
+type Listener struct {
+	Name  string
+	Loops []l4.ListenerCounters // by loop
+
+	_      [64]byte
+	active atomic.Int64 // sessions over all loops
+	_      [64]byte
+}
+
+// NewListener returns a listener without sessions, for a process of so many loops.
+func NewListener(name string, loops int) *Listener {
+	return &Listener{Name: name, Loops: make([]l4.ListenerCounters, loops)}
+}
+
+// Active returns the sessions of the listener over all loops.
+func (l *Listener) Active() int64 { return l.active.Load() }
+
+// take takes a place if fewer than limit are taken (0 = no limit).
+func (l *Listener) take(limit int64) bool { return take(&l.active, limit) }
+
+// take adds one to n if it is below limit; 0 is no limit. It never overshoots.
+func take(n *atomic.Int64, limit int64) bool {
+	if limit <= 0 {
+		n.Add(1)
+		return true
+	}
+	for {
+		have := n.Load()
+		if have >= limit {
+			return false
+		}
+		if n.CompareAndSwap(have, have+1) {
+			return true
+		}
+	}
+}
+
+// listening is a listener on one loop.
+type listening struct {
+	listener *Listener
+	counters *l4.ListenerCounters
+	settings *Settings
+	sockets  []eventloop.Token
+	sessions int // of this loop
+	index    uint32
+	batch    int // connections to accept in one go
+	paused   bool
+	limited  bool // paused for want of a place, not of descriptors
+	closed   bool // its sockets are closed; it goes when its sessions have gone
+}
+
+// acceptBatchMax bounds the connections accepted in one go, so that a flood of them doesn't keep sessions waiting.
+const acceptBatchMax = 64
+
+// acceptPause is how long a listener rests that found no descriptor, or no place.
+const acceptPause = 50 * time.Millisecond
+
+// acceptor takes the events of listening sockets and of their pauses' timers.
+type acceptor struct{ p *Proxy }
+
+// Ready accepts. The listener's socket is level-triggered: what is left in its queue comes back with the next batch of events. The
+// number taken in one go doubles while the queue is full and falls back to one, so that at low rates no call is spent on learning that
+// the queue is empty.
+func (a acceptor) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+	p := a.p
+	ln := p.listening[arg]
+	fd := p.loop.FD(tok)
+	for n := range ln.batch {
+		if !p.acceptOne(ln, fd) {
+			ln.batch = max(1, n)
+			return
+		}
+		if ln.paused || ln.closed {
+			return
+		}
+	}
+	ln.batch = min(ln.batch*2, acceptBatchMax)
+}
+
+// Expired ends a pause.
+func (a acceptor) Expired(arg uint32) { a.p.resume(a.p.listening[arg]) }
+
+// acceptOne accepts one connection; false when there is none or accepting has paused.
+func (p *Proxy) acceptOne(ln *listening, fd int) bool {
+	if !ln.listener.take(ln.settings.MaxConnections) {
+		ln.counters.PausesLimit.Add(1)
+		p.pause(ln, true)
+		return false
+	}
+	if !p.shared.take() && !(p.displace() && p.shared.take()) {
+		ln.listener.active.Add(-1)
+		ln.counters.PausesLimit.Add(1)
+		p.pause(ln, true)
+		return false
+	}
+	client, e := eventloop.Accept(fd, &p.peer)
+	if e == 0 {
+		p.open(ln, client, p.peer.AddrPort())
+		return true
+	}
+	ln.listener.active.Add(-1)
+	p.shared.give()
+	switch e {
+	case unix.EAGAIN:
+		return false
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+		ln.counters.PausesFiles.Add(1)
+		p.loop.DropIdlePipes()
+		p.pause(ln, false)
+		return false
+	}
+	// The connection ended before it was accepted, or the network failed it (accept(2), "Error handling"): on to the next.
+	ln.counters.AcceptErrors.Add(1)
+	return true
+}
+
+// pause stops accepting until resume. A timer ends the pause at the latest; a place that is given back ends one that waits for places.
+func (p *Proxy) pause(ln *listening, limited bool) {
+	ln.batch = 1
+	if ln.paused {
+		return
+	}
+	ln.paused, ln.limited = true, limited
+	p.counters.Pauses.Add(1)
+	for _, tok := range ln.sockets {
+		p.loop.SetInterest(tok, 0)
+	}
+	if limited {
+		p.limited++
+		p.shared.waiting(p.id, true)
+	}
+	p.loop.StartTimer(p.loop.Now()+int64(acceptPause), p.acceptTimer, ln.index)
+}
+
+func (p *Proxy) resume(ln *listening) {
+	if ln == nil || !ln.paused || ln.closed {
+		return
+	}
+	if ln.limited {
+		if p.limited--; p.limited == 0 {
+			p.shared.waiting(p.id, false)
+		}
+	}
+	ln.paused, ln.limited = false, false
+	for _, tok := range ln.sockets {
+		p.loop.SetInterest(tok, eventloop.Readable)
+	}
+}
+
+// resumeLimited ends the pauses that wait for places.
+func (p *Proxy) resumeLimited() {
+	for _, ln := range p.listening {
+		if ln != nil && ln.limited {
+			p.resume(ln)
+		}
+	}
+}
+
+// Listen begins to accept on the sockets, which the proxy owns from now on. On the loop.
+func (p *Proxy) Listen(l *Listener, s *Settings, sockets []int) error {
+	ln := &listening{listener: l, counters: &l.Loops[p.id], settings: s, batch: 1}
+	ln.index = p.placeListening(ln)
+	for i, fd := range sockets {
+		tok, err := p.loop.RegisterLevel(fd, p.accepting, ln.index, eventloop.Readable)
+		if err != nil {
+			for _, rest := range sockets[i:] {
+				_ = unix.Close(rest)
+			}
+			p.Unlisten(l)
+			return err
+		}
+		ln.sockets = append(ln.sockets, tok)
+	}
+	return nil
+}
+
+// placeListening finds a place for a listener among those that went.
+func (p *Proxy) placeListening(ln *listening) uint32 {
+	for i, old := range p.listening {
+		if old == nil {
+			p.listening[i] = ln
+			return uint32(i)
+		}
+	}
+	p.listening = append(p.listening, ln)
+	return uint32(len(p.listening) - 1)
+}
+
+// find returns the listener's present state on this loop, nil when it doesn't listen here.
+func (p *Proxy) find(l *Listener) *listening {
+	for _, ln := range p.listening {
+		if ln != nil && ln.listener == l && !ln.closed {
+			return ln
+		}
+	}
+	return nil
+}
+
+// Update gives the listener other settings, for sessions that begin from now on. On the loop.
+func (p *Proxy) Update(l *Listener, s *Settings) {
+	if ln := p.find(l); ln != nil {
+		ln.settings = s
+		p.resume(ln)
+	}
+}
+
+// Rebind begins to accept on other sockets and closes those there were, after their queues were emptied. On the loop.
+func (p *Proxy) Rebind(l *Listener, s *Settings, sockets []int) error {
+	old := p.find(l)
+	if err := p.Listen(l, s, sockets); err != nil {
+		return err
+	}
+	if old != nil {
+		p.closeListening(old)
+	}
+	return nil
+}
+
+// Unlisten accepts what already waits in the listener's queue and closes its sockets; its sessions go on. On the loop.
+func (p *Proxy) Unlisten(l *Listener) {
+	if ln := p.find(l); ln != nil {
+		p.closeListening(ln)
+	}
+}
+
+func (p *Proxy) closeListening(ln *listening) {
+	p.resume(ln)
+	for _, tok := range ln.sockets {
+		// Closing the socket would reset what waits in its queue.
+		fd := p.loop.FD(tok)
+		for !ln.paused && p.acceptOne(ln, fd) {
+		}
+		p.loop.Close(tok)
+	}
+	p.resume(ln) // forgets a pause
+	ln.sockets, ln.closed = nil, true
+	p.forgetListening(ln)
+}
+
+// forgetListening drops a closed listener when its last session has ended.
+func (p *Proxy) forgetListening(ln *listening) {
+	if ln.closed && ln.sessions == 0 {
+		p.listening[ln.index] = nil
+	}
+}
