@@ -1,0 +1,184 @@
+package measure
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Row is what a contender came to in a workload, in the workload's unit.
+type Row struct {
+	Workload  string  `json:"workload"`
+	Contender string  `json:"contender"`
+	Unit      string  `json:"unit"`
+	Total     *Spread `json:"total,omitempty"`   // the machine's time, direct's included; none for idle
+	Cost      Spread  `json:"cost"`              // marginal: less direct's of the same round
+	Process   *Spread `json:"process,omitempty"` // the contender's processes
+	Failed    string  `json:"failed,omitempty"`  // the first failure; then there is no cost
+	Discarded int     `json:"discarded"`         // samples thrown away
+}
+
+// Comparison is the subject's marginal cost against a peer's, by rounds that
+// both have.
+type Comparison struct {
+	Workload string  `json:"workload"`
+	Subject  string  `json:"subject"`
+	Peer     string  `json:"peer"`
+	Better   bool    `json:"better"` // the peer with the lowest median here
+	Ratio    Spread  `json:"ratio"`  // below 1: the subject costs less
+	Diff     Spread  `json:"difference"`
+	Null     float64 `json:"null"` // the widest that direct differed from itself in a round
+	Verdict  Verdict `json:"verdict"`
+}
+
+// Summary is what the samples come to.
+type Summary struct {
+	Rows        []Row        `json:"rows"`
+	Nulls       []Row        `json:"nulls"` // direct less direct, as Cost
+	Comparisons []Comparison `json:"comparisons"`
+}
+
+// figures are what samples of one contender in one workload say.
+type figures struct {
+	total, process byRound
+	failed         string
+	discarded      int
+}
+
+// Summarize makes the summary; subject is the contender that is compared with
+// the others. A contender that failed once in a workload has no figure in it.
+func Summarize(workloads []Workload, contenders []Contender, samples []Sample, subject string) Summary {
+	var sum Summary
+	for _, w := range workloads {
+		all := collect(w, samples)
+		direct, null := directOf(all)
+		if w.Name != idle {
+			sum.Nulls = append(sum.Nulls, Row{
+				Workload: w.Name, Contender: Direct, Unit: w.Unit, Cost: null.spread(),
+				Discarded: discarded(all, Direct) + discarded(all, DirectAgain),
+			})
+		}
+		costs := map[string]byRound{}
+		for _, c := range contenders {
+			f := all[c.Name]
+			if f == nil {
+				continue
+			}
+			row := Row{Workload: w.Name, Contender: c.Name, Unit: w.Unit, Failed: f.failed, Discarded: f.discarded}
+			if f.failed == "" {
+				cost := f.total
+				if w.Name != idle {
+					total, process := f.total.spread(), f.process.spread()
+					row.Total, row.Process = &total, &process
+					cost = subtract(f.total, direct)
+				}
+				row.Cost = cost.spread()
+				if !c.isDirect() {
+					costs[c.Name] = cost
+				}
+			}
+			sum.Rows = append(sum.Rows, row)
+		}
+		sum.Comparisons = append(sum.Comparisons, compare(w, costs, subject, null.spread().widest())...)
+	}
+	return sum
+}
+
+func collect(w Workload, samples []Sample) map[string]*figures {
+	all := map[string]*figures{}
+	for _, s := range samples {
+		if s.Workload != w.Name {
+			continue
+		}
+		f := all[s.Contender]
+		if f == nil {
+			f = &figures{total: byRound{}, process: byRound{}}
+			all[s.Contender] = f
+		}
+		switch {
+		case s.Failed != "":
+			if f.failed == "" {
+				f.failed = s.Failed
+			}
+		case s.Discarded != "":
+			f.discarded++
+		case w.Name == idle:
+			f.total[s.Round] = (s.PssMany - s.PssFew) / float64(s.Amount)
+		default:
+			f.total[s.Round] = s.Busy / float64(s.Amount) * w.Scale
+			f.process[s.Round] = s.Process / float64(s.Amount) * w.Scale
+		}
+	}
+	return all
+}
+
+func discarded(all map[string]*figures, name string) int {
+	if f := all[name]; f != nil {
+		return f.discarded
+	}
+	return 0
+}
+
+// directOf is the mean of a round's direct runs, and their difference.
+func directOf(all map[string]*figures) (mean, null byRound) {
+	mean, null = byRound{}, byRound{}
+	first, second := all[Direct], all[DirectAgain]
+	if first != nil {
+		maps.Copy(mean, first.total)
+	}
+	if second == nil {
+		return mean, null
+	}
+	for round, b := range second.total {
+		a, ok := mean[round]
+		if !ok {
+			mean[round] = b
+			continue
+		}
+		mean[round], null[round] = (a+b)/2, b-a
+	}
+	return mean, null
+}
+
+// subtract leaves out the rounds that have no direct.
+func subtract(a, b byRound) byRound {
+	d := byRound{}
+	for round, x := range a {
+		if y, ok := b[round]; ok {
+			d[round] = x - y
+		}
+	}
+	return d
+}
+
+func compare(w Workload, costs map[string]byRound, subject string, null float64) []Comparison {
+	own := costs[subject]
+	if own == nil {
+		return nil
+	}
+	var list []Comparison
+	for _, name := range slices.Sorted(maps.Keys(costs)) {
+		if name == subject {
+			continue
+		}
+		c := Comparison{
+			Workload: w.Name, Subject: subject, Peer: name,
+			Ratio: paired(own, costs[name], ratio), Diff: paired(own, costs[name], difference), Null: null,
+		}
+		c.Verdict = judge(c.Diff, null)
+		list = append(list, c)
+	}
+	// The better peer is one configuration for the whole workload: the best of
+	// each round would be a peer that nobody can run.
+	best := -1
+	for i, c := range list {
+		if len(costs[c.Peer]) > 0 && (best < 0 || costs[c.Peer].spread().Median < costs[list[best].Peer].spread().Median) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		list[best].Better = true
+	}
+	slices.SortStableFunc(list, func(a, b Comparison) int { return strings.Compare(a.Peer, b.Peer) })
+	return list
+}
