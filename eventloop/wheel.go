@@ -41,7 +41,7 @@ type Wheel struct {
 
 // NewWheel returns an empty wheel that stands at now (nanoseconds).
 func NewWheel(now int64) *Wheel {
-	w := &Wheel{now: now / wheelTick}
+	w := &Wheel{now: ticksDown(now)}
 	w.nodes.Get() // index 0 means none
 	return w
 }
@@ -106,7 +106,7 @@ func (w *Wheel) Next() (at int64, ok bool) {
 // Advance moves the wheel to now (nanoseconds) and calls fire for every timer that is due, in the order of their ticks. fire may start, move and
 // stop timers, also ones that are due in the same call.
 func (w *Wheel) Advance(now int64, fire func(handler HandlerID, arg uint32)) {
-	to := now / wheelTick
+	to := ticksDown(now)
 	for w.now < to {
 		next, ok := w.Next()
 		if !ok || next/wheelTick > to {
@@ -208,4 +208,18 @@ func (w *Wheel) find(id TimerID) (uint32, *timerNode) {
 	return i, n
 }
 
-func ticksUp(at int64) int64 { return (at + wheelTick - 1) / wheelTick }
+// ticksDown is the tick that at falls into, also before zero.
+func ticksDown(at int64) int64 {
+	if t := at / wheelTick; t*wheelTick <= at {
+		return t
+	}
+	return at/wheelTick - 1
+}
+
+// ticksUp is the first tick that does not come before at; it can't overflow, so that "never" may be the largest int64.
+func ticksUp(at int64) int64 {
+	if t := ticksDown(at); t*wheelTick == at {
+		return t
+	}
+	return ticksDown(at) + 1
+}
