@@ -12,7 +12,7 @@ import (
 // It is leased from the loop while bytes are in it, and only then.
 type Pipe struct {
 	R, W int32
-	Size int32 // bytes asked for, of whole pages; each splice takes at least one page's slot, however few bytes it brings
+	Size int32 // bytes, of whole pages; each splice takes at least one page's slot, however few bytes it brings
 }
 
 // pipePool keeps empty pipes of one size for the next lease.
@@ -44,14 +44,11 @@ func (l *Loop) LeasePipe() (Pipe, error) {
 	}
 	p.count.Add(1)
 	// Above the user's share of pipe pages (fs.pipe-user-pages-soft) the kernel refuses; a smaller pipe serves as well.
-	size := p.size
-	for size > unix.Getpagesize()*16 {
-		if _, err := unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, size); err == nil {
-			break
-		}
-		size /= 2
+	size := 0
+	for ask := p.size; size <= 0 && ask >= unix.Getpagesize(); ask /= 2 {
+		size, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, ask)
 	}
-	return Pipe{R: int32(fds[0]), W: int32(fds[1]), Size: int32(size)}, nil
+	return Pipe{R: int32(fds[0]), W: int32(fds[1]), Size: int32(max(size, unix.Getpagesize()))}, nil
 }
 
 // ReturnPipe takes an empty pipe back.
