@@ -53,6 +53,7 @@ func Listen(o ListenOptions, n int) (fds []int, err error) {
 }
 
 func listenOne(o ListenOptions) (int, error) {
+	o.Addr = netip.AddrPortFrom(o.Addr.Addr().Unmap(), o.Addr.Port())
 	network := "tcp" // an IPv6 wildcard is dual-stack
 	if o.V6Only && o.Addr.Addr().Is6() {
 		network = "tcp6"
@@ -79,7 +80,7 @@ func listenOne(o ListenOptions) (int, error) {
 		add("TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(o.Keepalive/3))
 	}
 	if o.UserTimeout > 0 {
-		add("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
+		add("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(o.UserTimeout))
 	}
 	if o.DeferAccept {
 		add("TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
