@@ -15,31 +15,33 @@ type slot struct {
 	arg        uint32
 	handler    HandlerID
 	queued     bool // on the ready list
+	level      bool // level-triggered
 }
 
 // Register puts the descriptor under the poller with this interest, edge-triggered: for a stream Readable | Writable | PeerClosed | Urgent,
 // once and never changed. Its events go to the handler with arg. The loop owns the descriptor from now on.
 func (l *Loop) Register(fd int, h HandlerID, arg uint32, interest Events) (Token, error) {
-	return l.register(fd, h, arg, interest|edge)
+	return l.register(fd, h, arg, interest|edge, false)
 }
 
 // RegisterLevel is Register without the edge: the poller reports the descriptor again and again while it is ready. For
 // listening sockets, which need not be emptied in one go then.
 func (l *Loop) RegisterLevel(fd int, h HandlerID, arg uint32, interest Events) (Token, error) {
-	return l.register(fd, h, arg, interest)
+	return l.register(fd, h, arg, interest, true)
 }
 
-// SetInterest changes what a level-triggered registration is told of; 0 silences it. A stale token is ignored.
+// SetInterest changes what a level-triggered registration is told of; 0 silences it, but for Failed and
+// HungUp, which can't be silenced. A stale token is ignored.
 func (l *Loop) SetInterest(tok Token, interest Events) {
 	if s := l.slot(tok); s != nil {
 		_ = l.poller.Modify(int(s.fd), tok, interest)
 	}
 }
 
-func (l *Loop) register(fd int, h HandlerID, arg uint32, interest Events) (Token, error) {
+func (l *Loop) register(fd int, h HandlerID, arg uint32, interest Events, level bool) (Token, error) {
 	i, s := l.slots.Get()
 	s.generation++
-	s.fd, s.handler, s.arg, s.queued = int32(fd), h, arg, false
+	s.fd, s.handler, s.arg, s.queued, s.level = int32(fd), h, arg, false, level
 	tok := token(i, s.generation)
 	if err := l.poller.Add(fd, tok, interest); err != nil {
 		s.generation++
@@ -53,6 +55,10 @@ func (l *Loop) register(fd int, h HandlerID, arg uint32, interest Events) (Token
 // the end of the batch, so that nothing in the batch can meet a new owner of either. A stale token is ignored.
 func (l *Loop) Close(tok Token) {
 	if s := l.slot(tok); s != nil {
+		if s.level {
+			// A listening socket may have a duplicate elsewhere (Export). The poller would go on reporting it after close(2), in every turn.
+			_ = l.poller.Remove(int(s.fd))
+		}
 		s.generation++
 		l.closing = append(l.closing, closing{slot: tok.index(), fd: s.fd})
 	}
