@@ -19,12 +19,13 @@ type epoll struct {
 	fd     int
 	wakeFD int
 	raw    []unix.EpollEvent
-	waking atomic.Bool // an eventfd write is under way or unread
+	waking atomic.Bool // an eventfd write is under way or unread; set for good once closed
+	closed bool        // the closer's own
 
 	waits, blocking, yields atomic.Uint64
 }
 
-// wakeToken marks the eventfd; no slot ever has this generation.
+// wakeToken marks the eventfd; no slot ever has this index.
 const wakeToken = ^Token(0)
 
 // NewEpoll returns the kernel's poller; batch is the most events one Wait reports (0 = 256).
@@ -157,7 +158,19 @@ func (p *epoll) PollStats() PollerStats {
 	return PollerStats{Waits: p.waits.Load(), Blocking: p.blocking.Load(), Yields: p.yields.Load()}
 }
 
+// Close may meet a Wake, whose write must not go to a new owner of the eventfd's number. It therefore takes the flag for itself, which
+// makes every later Wake do nothing; while another holds the flag its write is unread or about to come, and Close waits for it. A second
+// Close does nothing.
 func (p *epoll) Close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	for p.waking.Swap(true) {
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(p.wakeFD), Events: unix.POLLIN}}, -1); n > 0 {
+			p.drainWake()
+		}
+	}
 	_ = unix.Close(p.wakeFD)
 	return unix.Close(p.fd)
 }

@@ -165,11 +165,11 @@ func (l *Loop) Run() error {
 	if l.pin {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		var set unix.CPUSet
-		set.Set(l.cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
+		unpin, err := pinThread(l.cpu)
+		if err != nil {
 			return fmt.Errorf("pin loop to CPU %d: %w", l.cpu, err)
 		}
+		defer unpin()
 	}
 	for !l.stopping.Load() {
 		if err := l.turnOnce(); err != nil {
@@ -179,6 +179,19 @@ func (l *Loop) Run() error {
 	l.runPosted()
 	l.endBatch()
 	return nil
+}
+
+// pinThread binds the calling thread to a CPU. unpin gives it its CPUs back: the thread is the runtime's again after the loop.
+func pinThread(cpu int) (unpin func(), err error) {
+	var before, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, err
+	}
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
 }
 
 // turnOnce is one turn of the loop.
@@ -242,7 +255,8 @@ func (l *Loop) runAgain() {
 }
 
 // Post runs fn on the loop, soon and in the order of the calls of one caller. It may be called from anywhere, also on the loop
-// itself; fn then runs after the present batch. After the loop has stopped Post returns an error, and fn may or may not have run.
+// itself; fn then runs after the present batch. After the loop has stopped Post returns an error and fn doesn't run. With no
+// error fn may still not run when the loop stops first; Do tells.
 func (l *Loop) Post(fn func()) error {
 	select {
 	case <-l.stopped:
@@ -298,8 +312,14 @@ func (l *Loop) Stop() {
 // Stopped is closed when Run has returned.
 func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
 
-// Destroy closes the poller, the idle pipes and every registered descriptor. Only after Run has returned, or instead of Run.
+// Destroy closes the poller, the idle pipes and every registered descriptor. Only after Run has returned, or instead of Run. Post,
+// Do and Stop may still be called, and do nothing.
 func (l *Loop) Destroy() {
+	select {
+	case <-l.stopped:
+	default:
+		close(l.stopped) // it never ran: nobody may wait for it
+	}
 	for i := range l.slots.Cap() {
 		if s := l.slots.At(i); s.generation&1 == 1 {
 			l.Close(token(i, s.generation))
