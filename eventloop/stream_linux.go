@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -153,4 +154,17 @@ func zoneIndex(zone string) uint32 {
 	}
 	n, _ := strconv.ParseUint(zone, 10, 32)
 	return uint32(n)
+}
+
+// SetLiveness sets a connected socket's keepalive (idle time; probes follow at a third of it) and user timeout (RFC 5482); 0 leaves
+// the kernel's setting.
+func SetLiveness(fd int, keepalive, userTimeout time.Duration) {
+	if keepalive > 0 {
+		setInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int32(seconds(keepalive)))
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int32(seconds(keepalive/3)))
+	}
+	if userTimeout > 0 {
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int32(userTimeout.Milliseconds()))
+	}
 }
