@@ -1,62 +1,85 @@
 package lb
 
-// leastConnections takes the lane with the least (active+1)/weight, where idle
-// lanes are equal whatever their weight. Among equals it draws by weight.
+// leastConnections takes the lane with the least (active+1)/weight. Among
+// equals it draws by weight. If all are idle it goes by weight alone, since
+// else a few short connections would all be the heaviest lane's.
 //
 // The place is taken by compare-and-swap on the count that was compared, so
 // that between loops, too, nobody takes a place on the strength of an old
-// count.
+// count. It is O(lanes), unless the lane whose turn it is by weight is idle and
+// as heavy as any: none is better then. That keeps a large cluster of idle
+// equals from being walked.
 func (s *Set) leastConnections(r *Request, m mercy) int {
-	// If the lane whose turn it is by weight is idle, none is better. That
-	// keeps a cluster of idle members, however large, from being walked.
-	i := s.sequence.at(s.cursor.next())
-	if l := &s.lanes[i]; !r.skips(l.index, m) && l.endpoint.active.CompareAndSwap(0, 1) {
-		return int(i)
+	turn := int(s.sequence.at(s.cursor.next()))
+	if l := &s.lanes[turn]; l.weight == s.heaviest && !r.skips(l.index, m) && l.endpoint.active.CompareAndSwap(0, 1) {
+		return turn
 	}
 	for {
-		i, active := s.leastLoaded(r, m)
-		if i < 0 {
+		best, active := s.leastLoaded(r, m, turn)
+		if best < 0 {
 			return -1
 		}
-		if s.lanes[i].endpoint.active.CompareAndSwap(active, active+1) {
-			return i
+		if s.lanes[best].endpoint.active.CompareAndSwap(active, active+1) {
+			return best
 		}
 	}
 }
 
 // leastLoaded finds the lane, and the count it was compared with; -1 if none
-// has room.
-func (s *Set) leastLoaded(r *Request, m mercy) (best int, bestActive int64) {
-	best = -1
-	var bestLoad, bestWeight, equals uint64 // equals: weight of all that equal best
-	var dice Rand
+// has room. If all that have room are idle it draws by weight, but prefers the
+// lane whose turn it is, which is smoother.
+func (s *Set) leastLoaded(r *Request, m mercy, turn int) (lane int, active int64) {
+	dice := s.dice(r)
+	var least, idle reservoir
+	var leastActive int64
+	var leastWeight uint64
+	busy, turnIdle := false, false
 	for i := range s.lanes {
 		l := &s.lanes[i]
-		active := l.endpoint.Active()
-		if active >= l.limit || r.skips(l.index, m) {
+		n := l.endpoint.Active()
+		if n >= l.limit || r.skips(l.index, m) {
 			continue
 		}
-		load, weight := uint64(0), uint64(l.weight)
-		if active > 0 {
-			load = uint64(active) + 1
+		weight := uint64(l.weight)
+		if busy = busy || n != 0; !busy {
+			idle.offer(i, weight, &dice)
+			turnIdle = turnIdle || i == turn
 		}
-		// load/weight against bestLoad/bestWeight; both loads are zero for idle.
-		ours, theirs := load*bestWeight, bestLoad*weight
+		// (n+1)/weight against (leastActive+1)/leastWeight.
+		ours, theirs := uint64(n+1)*leastWeight, uint64(leastActive+1)*weight
 		switch {
-		case best < 0 || ours < theirs:
-			equals = weight
-		case ours > theirs:
+		case least.weight == 0 || ours < theirs:
+			least = reservoir{lane: i, weight: weight}
+		case ours > theirs || !least.offer(i, weight, &dice):
 			continue
-		default:
-			if equals == bestWeight {
-				dice.state = s.draw(r)
-			}
-			equals += weight
-			if dice.Below(equals) >= weight {
-				continue
-			}
 		}
-		best, bestActive, bestLoad, bestWeight = i, active, load, weight
+		leastActive, leastWeight = n, weight
 	}
-	return best, bestActive
+	switch {
+	case least.weight == 0:
+		return -1, 0
+	case !busy && turnIdle:
+		return turn, 0
+	case !busy:
+		return idle.lane, 0
+	default:
+		return least.lane, leastActive
+	}
+}
+
+// reservoir is a lane drawn by weight from those offered so far, one by one.
+type reservoir struct {
+	lane   int
+	weight uint64 // sum of those offered
+}
+
+// offer adds a lane to those to draw from, and reports whether it is now the
+// one drawn.
+func (v *reservoir) offer(lane int, weight uint64, dice *Rand) bool {
+	v.weight += weight
+	if dice.Below(v.weight) >= weight {
+		return false
+	}
+	v.lane = lane
+	return true
 }

@@ -12,8 +12,8 @@ type Policy uint8
 const (
 	// RoundRobin goes through the members in a smooth weighted order.
 	RoundRobin Policy = iota
-	// LeastConnections takes the member with the least (active+1)/weight.
-	// Idle members are equal, and get new connections by weight.
+	// LeastConnections takes the member with the least (active+1)/weight; if
+	// all are idle it goes by weight.
 	LeastConnections
 	// Random draws a member by weight.
 	Random

@@ -8,7 +8,7 @@ type Request struct {
 	Hash uint64
 
 	// Rand is the caller's generator, one per loop. nil: the Set makes numbers
-	// from its shared cursor, which costs an atomic addition each.
+	// from a shared counter, which costs an atomic addition each.
 	Rand *Rand
 
 	// Tried are the members already tried for this connection.

@@ -28,6 +28,7 @@ func (s *Set) first(r *Request, m mercy) int {
 // O(lanes). It is the last resort of the policies that don't look at all
 // members, and so decides that all are full.
 func (s *Set) anyWithRoom(r *Request, m mercy) int {
+	dice := s.dice(r)
 	for {
 		var sum uint64
 		for i := range s.lanes {
@@ -38,8 +39,7 @@ func (s *Set) anyWithRoom(r *Request, m mercy) int {
 		if sum == 0 {
 			return -1
 		}
-		pick := Rand{state: s.draw(r)}
-		at := pick.Below(sum)
+		at := dice.Below(sum)
 		for i := range s.lanes {
 			l := &s.lanes[i]
 			if !s.hasRoom(l, r, m) {

@@ -16,10 +16,11 @@ const (
 )
 
 // cursor is a process-wide position in a sequence, on a cache line of its own.
+// It fills two, so that the allocator aligns it.
 type cursor struct {
-	_ [64]byte
 	n atomic.Uint64
 	_ [56]byte
+	_ [64]byte
 }
 
 // next returns the position and moves on.
@@ -128,7 +129,7 @@ func gcd(a, b uint64) uint64 {
 // concurrent use, without locks.
 type Split struct {
 	sequence sequence
-	cursor   cursor
+	cursor   *cursor
 }
 
 // NewSplit returns a Split over the weights. A weight of zero is never chosen;
@@ -140,7 +141,7 @@ func NewSplit(weights []uint32) (*Split, error) {
 	if !slices.ContainsFunc(weights, func(w uint32) bool { return w > 0 }) {
 		return nil, errors.New("lb: split: no weight above zero")
 	}
-	return &Split{sequence: newSequence(weights)}, nil
+	return &Split{sequence: newSequence(weights), cursor: new(cursor)}, nil
 }
 
 // Next returns the index of the weight whose turn it is.

@@ -52,14 +52,16 @@ type Options struct {
 
 // Set is the members of a cluster with a policy to choose among them. It is
 // immutable, and safe for concurrent use by all loops without locks: what
-// changes, the counters of the endpoints and one cursor, is atomic.
+// changes, the counters of the endpoints and two cursors, is atomic.
 type Set struct {
-	options Options
-	members []Member
-	lanes   []lane  // the usable members, in order
-	cursor  *cursor // shared with successors
-	tables          // by policy, from lanes
-	unit    uint    // of the ring: halvings of its points, see ringUnit
+	options  Options
+	balance  uint64 // options.HashBalance in units of 1/balanceUnit; 0 = off
+	halvings uint   // of the points of the ring, see ringHalvings
+	members  []Member
+	lanes    []lane  // the usable members, in order
+	cursor   *cursor // shared with successors
+	draws    *cursor // of requests without a Rand, shared with successors
+	tables           // by policy, from lanes
 }
 
 // lane is a usable member in the form the pickers walk over.
@@ -73,7 +75,13 @@ type lane struct {
 // tables are what a policy precomputes from lanes; only those that the policy
 // needs are there. They hold indexes of lanes.
 type tables struct {
-	sequence sequence // RoundRobin, LeastConnections
+	sequence   sequence   // RoundRobin, LeastConnections
+	cumulative cumulative // Random, P2C
+	ring       ring       // RingHash
+	maglev     maglev     // Maglev
+	hashes     []uint64   // RingHash, Maglev: hashMember of each lane
+	weight     uint64     // sum over the lanes
+	heaviest   uint32     // greatest weight of a lane
 }
 
 // NewSet validates the members and returns a Set of them. It is an error if
@@ -86,8 +94,8 @@ func NewSet(o Options, members []Member) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cursor = new(cursor)
-	s.cursor.n.Store(o.Seed)
+	s.cursor, s.draws = new(cursor), new(cursor)
+	s.cursor.n.Store(o.Seed & (1<<48 - 1)) // far from wrapping around
 	s.build()
 	return s, nil
 }
@@ -100,8 +108,8 @@ func (s *Set) Next(o Options, members []Member) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.cursor = s.cursor
-	if n.options.Policy == s.options.Policy && n.unit == s.unit && slices.EqualFunc(n.lanes, s.lanes, sameShare) {
+	n.cursor, n.draws = s.cursor, s.draws
+	if n.options.Policy == s.options.Policy && n.halvings == s.halvings && slices.EqualFunc(n.lanes, s.lanes, sameShare) {
 		n.tables = s.tables
 	} else {
 		n.build()
@@ -121,7 +129,14 @@ func newSet(o Options, members []Member) (*Set, error) {
 	if err := validateMembers(members); err != nil {
 		return nil, err
 	}
-	s := &Set{options: o, members: slices.Clone(members)}
+	s := &Set{
+		options: o,
+		balance: uint64(math.Round(o.HashBalance * balanceUnit)),
+		members: slices.Clone(members),
+	}
+	if o.Policy == RingHash {
+		s.halvings = ringHalvings(members)
+	}
 	if s.addLanes(false); len(s.lanes) == 0 {
 		s.addLanes(true)
 	}
@@ -184,10 +199,24 @@ func (s *Set) build() {
 	weights := make([]uint32, len(s.lanes))
 	for i := range s.lanes {
 		weights[i] = s.lanes[i].weight
+		s.weight += uint64(weights[i])
+		s.heaviest = max(s.heaviest, weights[i])
 	}
 	switch s.options.Policy {
 	case RoundRobin, LeastConnections:
 		s.sequence = newSequence(weights)
+	case Random, P2C:
+		s.cumulative = newCumulative(weights)
+	case RingHash:
+		s.ring = newRing(s.lanes, s.halvings)
+	case Maglev:
+		s.maglev = newMaglev(s.lanes)
+	}
+	if s.options.Policy.hashes() {
+		s.hashes = make([]uint64, len(s.lanes))
+		for i := range s.lanes {
+			s.hashes[i] = hashMember(s.lanes[i].endpoint.Address)
+		}
 	}
 }
 
@@ -225,19 +254,27 @@ func (s *Set) Pick(r *Request) (index int, v Verdict) {
 // isn't skipped has room.
 func (s *Set) pick(r *Request, m mercy) int {
 	switch s.options.Policy {
-	case LeastConnections:
-		return s.leastConnections(r, m)
 	case RoundRobin:
 		return s.roundRobin(r, m)
+	case LeastConnections:
+		return s.leastConnections(r, m)
+	case Random:
+		return s.random(r, m)
+	case P2C:
+		return s.powerOfTwo(r, m)
+	case RingHash:
+		return s.ringHash(r, m)
+	case Maglev:
+		return s.maglevHash(r, m)
 	default:
 		return s.first(r, m)
 	}
 }
 
-// draw returns 64 random bits, from the request's generator if it has one.
-func (s *Set) draw(r *Request) uint64 {
+// dice returns a generator for one pick, made from the request's if it has one.
+func (s *Set) dice(r *Request) Rand {
 	if r.Rand != nil {
-		return r.Rand.Uint64()
+		return Rand{state: r.Rand.Uint64()}
 	}
-	return mix64(s.cursor.next()*golden + s.options.Seed)
+	return Rand{state: mix64(s.draws.next()*golden + s.options.Seed)}
 }
