@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,15 @@ type Sample struct {
 
 // counts reports whether the sample goes into the summary.
 func (s Sample) counts() bool { return s.Discarded == "" && s.Failed == "" }
+
+// String is a line of progress.
+func (s Sample) String() string {
+	what := fmt.Sprintf("busy %.2f s, wall %.2f s", s.Busy, s.Wall)
+	if s.Workload == idle {
+		what = fmt.Sprintf("%.0f KiB, then %.0f KiB", s.PssFew, s.PssMany)
+	}
+	return strings.TrimSpace(fmt.Sprintf("round %d %-8s %-13s %s %s%s", s.Round, s.Workload, s.Contender, what, s.Discarded, s.Failed))
+}
 
 // cell is the processes of one measurement.
 type cell struct {
@@ -184,14 +194,12 @@ func (m *cell) window(g *child, s *Sample) error {
 		id := m.target.session()
 		s.Process = sessionTime(after, id) - sessionTime(before, id)
 	}
-	return m.verify(line, s)
+	return verify(line, s)
 }
 
-// verify keeps what the generator printed, and fails where that is an error or
-// less than the work.
-func (m *cell) verify(line string, s *Sample) error {
+// verify keeps what the generator printed, and fails where that is an error.
+func verify(line string, s *Sample) error {
 	var r struct {
-		Units int64  `json:"units"`
 		Error string `json:"error"`
 	}
 	if err := json.Unmarshal([]byte(line), &r); err != nil {

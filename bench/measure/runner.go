@@ -14,7 +14,7 @@ type Runner struct {
 	Contenders []Contender // with direct first and last, as NewContenders gives them
 	Workloads  []Workload
 	Rounds     int           // 0 = 5
-	Repeats    int           // how often a disturbed cell is repeated before it is given up; 0 = 5
+	Repeats    int           // how often a disturbed cell is repeated before it is given up; 0 = 10
 	MaxSteal   float64       // share of all time stolen above which a cell is thrown away; 0 = 0.01
 	MaxForeign float64       // share of busy time taken by others above which it is; 0 = 0.02
 	Quiet      time.Duration // how long to wait for others to finish before a cell; 0 = 1 min
@@ -35,7 +35,7 @@ func (r *Runner) defaults() {
 		r.Rounds = 5
 	}
 	if r.Repeats == 0 {
-		r.Repeats = 5
+		r.Repeats = 10
 	}
 	if r.Quiet == 0 {
 		r.Quiet = time.Minute
@@ -113,7 +113,7 @@ func (r *Runner) disturbed(s Sample) string {
 
 // quiet waits, not for ever, until the machine has nothing else to do.
 func (r *Runner) quiet(ctx context.Context) error {
-	const look, enough = 100 * time.Millisecond, 0.1 // of one CPU's time
+	const look, calm = 100 * time.Millisecond, 0.1 // of one CPU's time
 	limit := time.Now().Add(r.Quiet)
 	pids := map[int]bool{os.Getpid(): true, os.Getppid(): true}
 	for time.Now().Before(limit) {
@@ -130,7 +130,7 @@ func (r *Runner) quiet(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if foreignTime(to, nil, pids)-foreignTime(from, nil, pids) <= enough*look.Seconds() {
+		if foreignTime(to, nil, pids)-foreignTime(from, nil, pids) <= calm*look.Seconds() {
 			return nil
 		}
 	}

@@ -65,14 +65,17 @@ const (
 	Cheaper Verdict = "cheaper"
 	Dearer  Verdict = "dearer"
 	Same    Verdict = "no difference"
-	Unknown Verdict = "not compared"
+	Unknown Verdict = "too few rounds"
 )
+
+// enough is the least number of pairs a verdict is given on.
+const enough = 3
 
 // judge calls a difference one only when it is wider than the null's and all
 // rounds agree on its direction.
 func judge(diff Spread, null float64) Verdict {
 	switch {
-	case diff.N == 0:
+	case diff.N < enough:
 		return Unknown
 	case math.Abs(diff.Median) <= null || diff.Min <= 0 && diff.Max >= 0:
 		return Same

@@ -36,12 +36,12 @@ func AllWorkloads(quick bool) []Workload {
 		}
 	}
 	list := []Workload{
-		rtt("rtt1", 1, 30_000),
+		rtt("rtt1", 1, 20_000),
 		rtt("rtt64", 64, 180_000),
-		rtt("rtt1000", 1000, 140_000),
+		rtt("rtt1000", 1000, 120_000),
 		{
 			Name: "bulk", Command: []string{"bulk", "-conns", "4"},
-			Amount: 6_000_000_000, Unit: "s/GB", Scale: 1e9, amountFlag: "-bytes", service: "bulk",
+			Amount: 5_000_000_000, Unit: "s/GB", Scale: 1e9, amountFlag: "-bytes", service: "bulk",
 		},
 		{
 			Name: "conn", Command: []string{"conn", "-conns", "64", "-sources", "8"},

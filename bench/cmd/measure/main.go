@@ -54,7 +54,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	fs.StringVar(&o.workloads, "workloads", "rtt1,rtt64,rtt1000,bulk,conn,idle", "what work")
 	fs.StringVar(&o.subject, "subject", measure.Weir, "who is compared with the others")
 	fs.IntVar(&o.runner.Rounds, "rounds", 5, "rounds; fewer than five say little")
-	fs.IntVar(&o.runner.Repeats, "repeats", 5, "how often a disturbed cell is repeated")
+	fs.IntVar(&o.runner.Repeats, "repeats", 10, "how often a disturbed cell is repeated")
 	fs.Float64Var(&o.runner.MaxSteal, "max-steal", 0.01, "share of time stolen above which a cell is thrown away")
 	fs.Float64Var(&o.runner.MaxForeign, "max-foreign", 0.02, "share of busy time taken by other processes above which it is")
 	fs.DurationVar(&o.runner.Quiet, "quiet", 0, "how long to wait before a cell for others to finish (0 = 1m)")
@@ -79,9 +79,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	o.runner.Progress = func(s measure.Sample) {
-		fmt.Fprintf(errs, "round %d %-8s %-13s busy %.2f s, wall %.2f s %s%s\n", s.Round, s.Workload, s.Contender, s.Busy, s.Wall, s.Discarded, s.Failed)
-	}
+	o.runner.Progress = func(s measure.Sample) { fmt.Fprintln(errs, s) }
 	r := measure.Report{
 		Machine: measure.DescribeMachine(), Subject: o.subject,
 		Contenders: o.runner.Contenders, Workloads: o.runner.Workloads,
