@@ -121,7 +121,7 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	if n < len(buf) && !src.peerClosed && !src.urgent {
 		src.readable = false // drained; more will be announced
 	}
-	p.judgeRead(d, n)
+	p.judgeRead(d, n, n == len(buf))
 	rest := buf[:n]
 	if dst.writable && !d.pending() {
 		dst.hurry()
@@ -143,9 +143,9 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	return moved
 }
 
-// judgeRead decides by the size of a read whether the direction should splice.
-func (p *Proxy) judgeRead(d *direction, n int) {
-	if n < largeRead {
+// judgeRead decides by a read of n bytes, which filled the buffer or not, whether the direction should splice.
+func (p *Proxy) judgeRead(d *direction, n int, full bool) {
+	if n < largeRead && !full {
 		d.streak = 0
 		return
 	}
