@@ -15,6 +15,8 @@ func bindAddress() kind[netip.AddrPort] {
 		var a netip.AddrPort
 		if ok {
 			a, ok = parseAddress(wildcard(text))
+		} else if v, isPort := n.scalar.(int64); isPort {
+			text = strconv.FormatInt(v, 10)
 		}
 		if !ok {
 			r.want(at, n, `an address to bind, such as "0.0.0.0:8080", "[::1]:8080" or ":8080"`).Suggestion = nearAddress(text, "")

@@ -19,7 +19,7 @@ func (r *reader) checkReferences(root *node, s *Snapshot) {
 		if name == "" || known[name] {
 			return
 		}
-		i := r.say(at, n, "there is no cluster %q", name)
+		i := r.say(at, n, "there is no cluster %q", clip(name, shown))
 		i.word, i.among = name, names
 	}
 	var top *keyPath

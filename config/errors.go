@@ -81,14 +81,22 @@ type issue struct {
 	listed bool // name all of among when none is near
 }
 
+// maxHeld is how many issues are held before those that will not be shown are
+// dropped: a text of many megabytes may have one every few bytes.
+const maxHeld = 4096
+
 // issues collects what is wrong with all sources.
 type issues struct {
 	sources []Source
 	found   []issue
+	dropped int // issues that come after MaxErrors others
 }
 
 // add records one issue at p; the caller may still add to what it returns.
 func (s *issues) add(p position, key, message string) *issue {
+	if len(s.found) >= maxHeld {
+		s.trim()
+	}
 	i := issue{Error: Error{Line: p.line, Column: p.column, Key: key, Message: message}, source: p.source}
 	if p.source >= 0 && p.source < len(s.sources) {
 		i.Source = s.sources[p.source].Name
@@ -102,6 +110,19 @@ func (s *issues) errors() error {
 	if len(s.found) == 0 {
 		return nil
 	}
+	s.trim()
+	all := make(Errors, 0, len(s.found)+1)
+	for i := range s.found {
+		all = append(all, s.found[i].finish())
+	}
+	if s.dropped > 0 {
+		all = append(all, Error{Message: fmt.Sprintf("and %d more", s.dropped)})
+	}
+	return all
+}
+
+// trim sorts the issues and keeps as many as are shown.
+func (s *issues) trim() {
 	slices.SortStableFunc(s.found, func(a, b issue) int {
 		return cmp.Or(
 			cmp.Compare(a.source, b.source),
@@ -110,15 +131,11 @@ func (s *issues) errors() error {
 			cmp.Compare(a.Key, b.Key),
 			cmp.Compare(a.Message, b.Message))
 	})
-	shown := min(len(s.found), MaxErrors)
-	all := make(Errors, 0, shown+1)
-	for i := range s.found[:shown] {
-		all = append(all, s.found[i].finish())
+	if more := len(s.found) - MaxErrors; more > 0 {
+		s.dropped += more
+		clear(s.found[MaxErrors:])
+		s.found = s.found[:MaxErrors]
 	}
-	if more := len(s.found) - shown; more > 0 {
-		all = append(all, Error{Message: fmt.Sprintf("and %d more", more)})
-	}
-	return all
 }
 
 // finish looks for the word that was meant, where there is something to look in.

@@ -32,6 +32,7 @@ func (p *keyPath) String() string {
 
 // quoteKey is one part of a key as TOML wants it.
 func quoteKey(name string) string {
+	name = clip(name, maxName)
 	for i := range len(name) {
 		if !isBare(name[i]) {
 			return strconv.Quote(name)

@@ -220,7 +220,6 @@ func split() kind[[]Share] {
 		}
 		if good && total == 0 {
 			r.say(at, n, "no cluster has a weight above 0")
-			good = false
 		}
 		return shares, true
 	}}

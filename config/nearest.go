@@ -6,7 +6,8 @@ const longestWord = 64
 
 // nearest is the word among candidates that needs the fewest single-byte
 // insertions, deletions, substitutions and swaps of neighbours to become word,
-// if these are few enough for a slip of the hand. The first of equals wins.
+// if these are few enough for a slip of the hand; the first of equals wins. Else
+// it is the only one that begins alike.
 func nearest(word string, candidates []string) (string, bool) {
 	if len(word) > longestWord {
 		return "", false
@@ -22,7 +23,24 @@ func nearest(word string, candidates []string) (string, bool) {
 			most = d - 1
 		}
 	}
-	return best, found
+	if !found {
+		return begun(word, candidates)
+	}
+	return best, true
+}
+
+// begun is the only candidate that word is the beginning of, or that is the
+// beginning of word: "warning" for "warn". Three letters are the least that say
+// something.
+func begun(word string, candidates []string) (string, bool) {
+	only, found := "", 0
+	for _, c := range candidates {
+		if short := min(len(word), len(c)); short >= 3 && word[:short] == c[:short] && c != word {
+			only = c
+			found++
+		}
+	}
+	return only, found == 1
 }
 
 // distance is the optimal string alignment distance (Damerau-Levenshtein

@@ -1,30 +1,243 @@
 package config
 
-import "testing"
+import (
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
 
-func TestSmoke(t *testing.T) {
-	s, err := Parse([]Source{{Name: "weir.toml", Text: `
+// valid is the least that listens and forwards.
+const valid = `
+[listeners.web]
+bind = "127.0.0.1:8080"
+cluster = "web"
+[clusters.web]
+endpoints = ["127.0.0.1:9000"]
+`
+
+// parse parses what has to be right.
+func parse(t *testing.T, text string, sets ...string) *Snapshot {
+	t.Helper()
+	sources := []Source{{Name: "weir.toml", Text: text}}
+	for _, s := range sets {
+		sources = append(sources, Source{Name: "--set", Kind: Set, Text: s})
+	}
+	s, err := Parse(sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func defaults() *Snapshot {
+	return &Snapshot{
+		Process: Process{DrainTimeout: 30 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "text"},
+		Admin:   Admin{Listen: "127.0.0.1:9901"},
+		Listeners: []Listener{{
+			Name: "web", Binds: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}, Protocol: ProtocolTCP, Cluster: "web",
+			IdleTimeout: time.Hour, HalfCloseTimeout: 5 * time.Minute, Buffer: 65536, Balance: BalanceKernel,
+			TCP: TCP{Keepalive: 75 * time.Second},
+		}},
+		Clusters: []Cluster{{
+			Name: "web", Policy: RoundRobin, HashOn: SourceIP, ConnectTimeout: 2 * time.Second, ConnectAttempts: 3,
+			Endpoints: []Endpoint{{Address: netip.MustParseAddrPort("127.0.0.1:9000"), Weight: 1, State: Ready}},
+		}},
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	if got, want := parse(t, valid), defaults(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+	want := defaults()
+	want.Listeners, want.Clusters = nil, nil
+	got, err := Parse(nil)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("no sources: got\n%+v, %v, want\n%+v", got, err, want)
+	}
+}
+
+// Zero and empty mean the default, or what the key's help says.
+func TestZeroValues(t *testing.T) {
+	want := defaults()
+	want.Process.DrainTimeout = 0
+	want.Admin.Listen = ""
+	want.Listeners[0].IdleTimeout, want.Listeners[0].HalfCloseTimeout, want.Listeners[0].TCP.Keepalive = 0, 0, 0
+	want.Clusters[0].Endpoints[0].Weight = 0
+	got := parse(t, `
+[process]
+loops = 0
+drain_timeout = "0s"
+log_level = ""
+log_format = ""
+[admin]
+listen = ""
+[listeners.web]
+bind = "127.0.0.1:8080"
+cluster = "web"
+protocol = ""
+idle_timeout = "0s"
+half_close_timeout = "0s"
+buffer = 0
+balance = ""
+routes = []
+tcp.keepalive = "0s"
+[clusters.web]
+policy = ""
+hash_on = ""
+hash_balance = 0
+connect_timeout = "0s"
+connect_attempts = 0
+endpoints = [{ address = "127.0.0.1:9000", weight = 0, state = "" }]
+`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+}
+
+// The keys of the language that are built, each with another value than its default.
+func TestEveryKey(t *testing.T) {
+	got := parse(t, `
 [process]
 loops = 2
+pin = true
+max_connections = 1000
+drain_timeout = "1m"
+log_level = "debug"
+log_format = "json"
+
+[admin]
+listen = ":9901"
+token_file = "token"
+read_only = true
+
 [listeners.web]
-bind = [":8080", "0.0.0.0:81"]
-clutser = "web"
-cluster = "wbe"
-idle_timeout = 30
-buffer = "64k"
+bind = ["0.0.0.0:443", "[::]:443"]
+v6_only = true
+protocol = "tcp"
+cluster = "web"
+backlog = 10
+max_connections = 20
+idle_timeout = "30m"
+max_duration = "24h"
+half_close_timeout = "1m30s"
+buffer = "1MiB"
+balance = "kernel"
+tcp = { fast_open = true, defer_accept = true, user_timeout = "30s", keepalive = "60s", congestion = "bbr" }
+
 [[listeners.web.routes]]
-source = ["10.0.0.1/8"]
-split = { web = 0, x = 0 }
+source = ["10.0.0.0/8", "192.0.2.1", "::ffff:172.16.0.0/108", "2001:db8::/32"]
+cluster = "db"
+[[listeners.web.routes]]
+split = { web = 90, db = 10 }
+
 [clusters.web]
-policy = "round-robin"
-hash_balance = 0.5
+policy = "maglev"
+hash_on = "source"
+hash_balance = 1.25
+connect_timeout = "100ms"
+connect_attempts = 16
 endpoints = [
-  "127.0.0.1:1",
-  { address = "127.0.0.1:1", weight = 70000 },
-  { adress = "127.0.0.1:2" },
+  "10.0.0.1:8080",
+  { address = "[fe80::1%eth0]:8080", weight = 2, max_connections = 500, backup = true, state = "drain" },
 ]
-`}, {Name: "--set #1", Text: "admin.listen=0.0.0.0:81", Kind: Set}})
-	t.Logf("%+v\n%v", s, err)
-	s, err = Parse([]Source{{Name: "weir.toml", Text: "[listeners.web]\nbind=':8080'\ncluster='web'\n[clusters.web]\nendpoints=['127.0.0.1:1']"}})
-	t.Logf("%+v\n%v", s, err)
+[[clusters.db.endpoints]]
+address = "10.0.0.1:5432"
+state = "maint"
+[[clusters.db.endpoints]]
+address = "[::ffff:10.0.0.2]:5432"
+weight = 65535
+`)
+	addr, prefix := netip.MustParseAddrPort, netip.MustParsePrefix
+	want := &Snapshot{
+		Process: Process{2, true, 1000, time.Minute, slog.LevelDebug, "json"},
+		Admin:   Admin{"[::]:9901", "token", true},
+		Listeners: []Listener{{
+			Name: "web", Binds: []netip.AddrPort{addr("0.0.0.0:443"), addr("[::]:443")}, V6Only: true, Protocol: "tcp", Cluster: "web",
+			Routes: []Route{
+				{Source: []netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("172.16.0.0/12"), prefix("2001:db8::/32")}, Cluster: "db"},
+				{Split: []Share{{"db", 10}, {"web", 90}}},
+			},
+			Backlog: 10, MaxConnections: 20, IdleTimeout: 30 * time.Minute, MaxDuration: 24 * time.Hour, HalfCloseTimeout: 90 * time.Second,
+			Buffer: 1 << 20, Balance: "kernel", TCP: TCP{true, true, 30 * time.Second, time.Minute, "bbr"},
+		}},
+		Clusters: []Cluster{
+			{Name: "db", Policy: "round_robin", HashOn: "source_ip", ConnectTimeout: 2 * time.Second, ConnectAttempts: 3, Endpoints: []Endpoint{
+				{addr("10.0.0.1:5432"), 1, 0, false, "maint"}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready"}}},
+			{Name: "web", Policy: "maglev", HashOn: "source", HashBalance: 1.25, ConnectTimeout: 100 * time.Millisecond, ConnectAttempts: 16, Endpoints: []Endpoint{
+				{addr("10.0.0.1:8080"), 1, 0, false, "ready"}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain"}}},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+	if got.Cluster("db") != &got.Clusters[0] || got.Cluster("d") != nil || got.Listener("web") != &got.Listeners[0] || got.Listener("x") != nil {
+		t.Error("Cluster and Listener do not find by name")
+	}
+}
+
+func TestMerge(t *testing.T) {
+	base := `
+[process]
+loops = 1
+pin = true
+[listeners.web]
+bind = ["127.0.0.1:1", "127.0.0.1:2"]
+cluster = "web"
+tcp = { keepalive = "10s", congestion = "bbr" }
+[clusters.web]
+endpoints = ["127.0.0.1:9000", "127.0.0.1:9001"]
+`
+	s, err := Parse([]Source{
+		{Name: "f", Text: base},
+		{Name: "--set #1", Kind: Set, Text: "process.loops=2"},
+		{Name: "--config-toml #1", Kind: TOML, Text: "process.loops = 3\nlisteners.web = { bind = \"127.0.0.1:3\", tcp = { keepalive = \"20s\" } }"},
+		{Name: "--set #2", Kind: Set, Text: "process.loops=4"},
+		{Name: "--set #3", Kind: Set, Text: `clusters.web.endpoints=["127.0.0.1:9002"]`},
+		{Name: "--set #4", Kind: Set, Text: `clusters."a b"={ endpoints = ["127.0.0.1:1"] }`},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := s.Listener("web")
+	if s.Process.Loops != 4 || !s.Process.Pin {
+		t.Errorf("process: got %+v, want the last loops and the first pin", s.Process)
+	}
+	if len(web.Binds) != 1 || web.Binds[0].Port() != 3 || web.Cluster != "web" {
+		t.Errorf("a list is not replaced whole: %+v", web)
+	}
+	if web.TCP.Keepalive != 20*time.Second || web.TCP.Congestion != "bbr" {
+		t.Errorf("a table is not merged by key: %+v", web.TCP)
+	}
+	if e := s.Cluster("web").Endpoints; len(e) != 1 || e[0].Address.Port() != 9002 {
+		t.Errorf("endpoints: got %+v, want those of --set alone", e)
+	}
+	if s.Cluster("a b") == nil {
+		t.Error("a cluster of --set alone is not there")
+	}
+}
+
+// An address alone is an endpoint with every default.
+func TestEndpointForms(t *testing.T) {
+	alone := parse(t, "[clusters.c]\nendpoints = [\"127.0.0.1:1\"]")
+	inline := parse(t, "[clusters.c]\nendpoints = [{ address = \"127.0.0.1:1\" }]")
+	tables := parse(t, "[[clusters.c.endpoints]]\naddress = \"127.0.0.1:1\"")
+	if !reflect.DeepEqual(alone, inline) || !reflect.DeepEqual(alone, tables) {
+		t.Errorf("got\n%+v,\n%+v,\n%+v", alone, inline, tables)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	keys := []string{"bind", "cluster", "idle_timeout", "max_connections", "tcp"}
+	for word, want := range map[string]string{
+		"clutser": "cluster", "clusters": "cluster", "idletimeout": "idle_timeout", "bnid": "bind", "maxconn": "", "tpc": "tcp",
+		"x": "", "udp": "", "listen": "", "Bind": "bind", strings.Repeat("a", 1000): "",
+	} {
+		if got, _ := nearest(word, keys); got != want {
+			t.Errorf("nearest to %.20q is %q, want %q", word, got, want)
+		}
+	}
 }

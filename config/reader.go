@@ -65,16 +65,23 @@ func (n *node) text() (string, bool) {
 // shown is how much of a value an error repeats.
 const shown = 64
 
+// clip cuts a text to at most most bytes, between characters, and shows that.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "..."
+}
+
 // describe says what a value is, for errors.
 func (n *node) describe() string {
 	switch v := n.scalar.(type) {
 	case string:
 		if len(v) > shown {
-			cut := shown
-			for !utf8.RuneStart(v[cut]) {
-				cut--
-			}
-			return "a string of " + strconv.Itoa(len(v)) + " bytes, " + strconv.Quote(v[:cut]+"...")
+			return "a string of " + strconv.Itoa(len(v)) + " bytes, " + strconv.Quote(clip(v, shown))
 		}
 		return "the string " + strconv.Quote(v)
 	case int64:

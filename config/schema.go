@@ -176,7 +176,7 @@ func named[T any](t table[T], name func(*T) *string) kind[[]T] {
 // its place, so that indices stay those of the document.
 func listOf[V any](k kind[V], want string) kind[[]V] {
 	l := kind[[]V]{
-		name: "list of " + k.name,
+		name: "list of " + k.name + "s",
 		read: func(r *reader, at *keyPath, n *node) ([]V, bool) {
 			if n.list == nil {
 				r.want(at, n, want)

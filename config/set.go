@@ -79,7 +79,7 @@ func opens(value string) bool {
 	case '"', '\'', '{':
 		return true
 	case '[':
-		host, _, closed := strings.Cut(value[1:], "]:")
+		host, _, closed := strings.Cut(value[1:], "]")
 		return !closed || !strings.Contains(host, ":") || strings.ContainsAny(host, "\"', \t[]{}")
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 )
@@ -50,6 +51,7 @@ func merge(earlier, later *node) *node {
 // document decodes one TOML text into a tree. An issue is added, and nil
 // returned, when it is not TOML.
 func document(found *issues, source int, text string) *node {
+	text = strings.TrimPrefix(text, "\ufeff")
 	marks, stop := positions(text, nil)
 	if stop != nil && stop.limit {
 		found.add(position{source, stop.line, stop.column}, "", stop.message)
@@ -77,6 +79,10 @@ func decode(text string) (decoded map[string]any, err error) {
 	return decoded, err
 }
 
+// maxMessage is how much of a decoder's message is shown, in bytes: it may
+// repeat a key of any length.
+const maxMessage = 400
+
 // syntax adds what the decoder says of a text that is not TOML.
 func (s *issues) syntax(source int, text string, err error) {
 	at, message := position{source: source, line: 1}, err.Error()
@@ -85,7 +91,13 @@ func (s *issues) syntax(source int, text string, err error) {
 		at, message = within(text, parse.Position), parse.Message
 		at.source = source
 	}
-	s.add(at, "", strings.TrimSpace(message))
+	message = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.TrimSpace(message))
+	s.add(at, "", clip(message, maxMessage))
 }
 
 // within is a decoder's position, kept within the text. The column is given only
@@ -93,8 +105,9 @@ func (s *issues) syntax(source int, text string, err error) {
 func within(text string, p toml.Position) position {
 	lines := 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
 	at := position{line: min(max(p.Line, 1), lines)}
-	if start := min(max(p.Start, 0), len(text)); 1+strings.Count(text[:start], "\n") == at.line {
-		at.column = max(p.Col, 1)
+	before := text[:min(max(p.Start, 0), len(text))]
+	if 1+strings.Count(before, "\n") == at.line {
+		at.column = len(before) - strings.LastIndexByte(before, '\n')
 	}
 	return at
 }

@@ -14,7 +14,11 @@ func boolean() kind[bool] {
 	return kind[bool]{name: "boolean", read: func(r *reader, at *keyPath, n *node) (bool, bool) {
 		v, ok := n.scalar.(bool)
 		if !ok {
-			r.want(at, n, "true or false")
+			text, _ := n.scalar.(string)
+			r.want(at, n, "true or false").Suggestion = map[string]string{
+				"true": "true", "yes": "true", "on": "true", "1": "true",
+				"false": "false", "no": "false", "off": "false", "0": "false",
+			}[strings.ToLower(text)]
 		}
 		return v, ok
 	}}
@@ -63,7 +67,7 @@ func plain(most int, valid func(string) (what string, ok bool)) kind[string] {
 		v, ok := n.text()
 		switch {
 		case !ok:
-			r.want(at, n, "a string")
+			r.want(at, n, "a string in quotes")
 			return "", false
 		case len(v) > most:
 			r.want(at, n, fmt.Sprintf("a string of at most %d bytes", most))
@@ -92,7 +96,7 @@ func oneOf[V ~string](words ...V) kind[V] {
 	if len(all) == 1 {
 		what = strconv.Quote(all[0])
 	}
-	return kind[V]{name: strings.Join(all, " \\| "), read: func(r *reader, at *keyPath, n *node) (V, bool) {
+	return kind[V]{name: strings.Join(all, " | "), read: func(r *reader, at *keyPath, n *node) (V, bool) {
 		v, ok := n.text()
 		if ok && v == "" {
 			return "", true

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+)
+
+func TestDiff(t *testing.T) {
+	const base = `
+[listeners.a]
+bind = ["127.0.0.1:1", "127.0.0.1:2", "[::]:3"]
+cluster = "c"
+[[listeners.a.routes]]
+source = ["10.0.0.0/8"]
+cluster = "d"
+[clusters.c]
+endpoints = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]
+[clusters.d]
+endpoints = ["10.0.0.1:1"]
+`
+	addrs := func(all ...string) []netip.AddrPort {
+		var list []netip.AddrPort
+		for _, a := range all {
+			list = append(list, netip.MustParseAddrPort(a))
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name string
+		sets []string
+		want Change
+	}{
+		{"nothing", nil, Change{}},
+		{"a default written out", []string{"process.drain_timeout=30s", "listeners.a.buffer=65536", "clusters.c.policy=round_robin"}, Change{}},
+		{"process", []string{"process.log_level=debug", "process.pin=true", "process.loops=2", "process.drain_timeout=1s"},
+			Change{Restart: []string{"process.loops", "process.pin"}, Process: []string{"process.drain_timeout", "process.log_level"}}},
+		{"admin", []string{"admin.read_only=true", "admin.listen="}, Change{Admin: []string{"admin.listen", "admin.read_only"}}},
+		{"a listener in place", []string{"listeners.a.tcp.keepalive=1s", "listeners.a.idle_timeout=1m", "listeners.a.routes=[]"},
+			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"idle_timeout", "routes", "tcp.keepalive"}}}}},
+		{"a listener's addresses", []string{`listeners.a.bind=["127.0.0.1:9", "[::]:3", "127.0.0.1:1"]`},
+			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"bind"}, Rebind: true, BindsAdded: addrs("127.0.0.1:9"), BindsRemoved: addrs("127.0.0.1:2")}}}},
+		{"the order of addresses", []string{`listeners.a.bind=["[::]:3", "127.0.0.1:2", "127.0.0.1:1"]`},
+			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"bind"}}}}},
+		{"a wildcard without IPv4", []string{"listeners.a.v6_only=true"},
+			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"v6_only"}, Rebind: true, BindsAdded: addrs("[::]:3"), BindsRemoved: addrs("[::]:3")}}}},
+		{"a listener and a cluster more", []string{`listeners.b={ bind = ":9", cluster = "b" }`, `clusters.b={ endpoints = ["10.0.0.1:1"] }`},
+			Change{ListenersAdded: []string{"b"}, ClustersAdded: []string{"b"}}},
+		{"a cluster in place", []string{"clusters.c.policy=p2c", "clusters.c.connect_attempts=1"},
+			Change{ClustersChanged: []ClusterChange{{Name: "c", Keys: []string{"connect_attempts", "policy"}}}}},
+		{"endpoints", []string{`clusters.c.endpoints=["10.0.0.9:1", { address = "10.0.0.3:1", weight = 5, state = "drain" }, "10.0.0.1:1"]`},
+			Change{ClustersChanged: []ClusterChange{{Name: "c", Keys: []string{"endpoints"}, Added: addrs("10.0.0.9:1"), Removed: addrs("10.0.0.2:1"),
+				Changed: []EndpointChange{{addrs("10.0.0.3:1")[0], []string{"state", "weight"}}}}}}},
+		{"the order of endpoints", []string{`clusters.c.endpoints=["10.0.0.3:1", "10.0.0.2:1", "10.0.0.1:1"]`},
+			Change{ClustersChanged: []ClusterChange{{Name: "c", Keys: []string{"endpoints"}}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := Diff(parse(t, base), parse(t, base, c.sets...))
+			emptied(&got)
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got\n%+v, want\n%+v", got, c.want)
+			}
+			if got.Empty() != reflect.DeepEqual(c.want, Change{}) {
+				t.Errorf("Empty is %t", got.Empty())
+			}
+		})
+	}
+	// What was added is removed on the way back.
+	more := parse(t, base, `listeners.b={ bind = ":9", cluster = "b" }`, `clusters.b={ endpoints = ["10.0.0.1:1"] }`)
+	back := Diff(more, parse(t, base))
+	if want := (Change{ListenersRemoved: []string{"b"}, ClustersRemoved: []string{"b"}}); !reflect.DeepEqual(back, want) {
+		t.Errorf("got %+v, want %+v", back, want)
+	}
+}
+
+// emptied makes slices of no length nil, for comparing.
+func emptied(c *Change) {
+	for i := range c.ListenersChanged {
+		l := &c.ListenersChanged[i]
+		l.BindsAdded, l.BindsRemoved = append([]netip.AddrPort(nil), l.BindsAdded...), append([]netip.AddrPort(nil), l.BindsRemoved...)
+	}
+}
+
+// Every key of the schema is compared: a Snapshot with any one of them at its
+// example differs from the defaults.
+func TestDiffSeesEveryKey(t *testing.T) {
+	plain := parse(t, valid, "clusters.web.policy=ring_hash", `clusters.web.endpoints=[{ address = "10.0.0.2:8080" }]`)
+	for path, source := range examples(t) {
+		s, err := Parse([]Source{{Name: "f", Text: valid}, {Name: "--set", Kind: Set, Text: "clusters.web.policy=ring_hash"}, {Name: "--set", Kind: Set, Text: `clusters.web.endpoints=[{ address = "10.0.0.2:8080" }]`}, source})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if c := Diff(plain, s); c.Empty() && !sameAsDefault[path] {
+			t.Errorf("%s: no difference is seen", path)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// sameAsDefault is the keys of which there is no other value yet, and the one
+// that every endpoint has to have.
+var sameAsDefault = map[string]bool{
+	"listeners.*.protocol": true, "listeners.*.balance": true, "listeners.*.cluster": true,
+	"clusters.*.endpoints[].address": true,
+}
+
+// examples is a document for each key that has an example, by path.
+func examples(t *testing.T) map[string]Source {
+	all := make(map[string]Source)
+	for _, k := range Keys() {
+		if k.Example == "" {
+			continue
+		}
+		name := k.Path[strings.LastIndexByte(k.Path, '.')+1:]
+		text := strings.ReplaceAll(k.Path, "*", "web") + " = " + k.Example
+		switch above, _, inList := strings.Cut(k.Path, "[]"); {
+		case inList && name == "address":
+			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\naddress = " + k.Example
+		case inList && strings.HasSuffix(above, "endpoints"):
+			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\naddress = \"10.0.0.2:8080\"\n" + name + " = " + k.Example
+		case inList && name == "source":
+			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\ncluster = \"web\"\n" + name + " = " + k.Example
+		case inList:
+			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\n" + name + " = " + k.Example
+		}
+		text += "\n"
+		for _, cluster := range []string{"inside", "stable", "next"} {
+			text += "[clusters." + cluster + "]\nendpoints = [\"10.0.0.1:1\"]\n"
+		}
+		all[k.Path] = Source{Name: k.Path, Kind: TOML, Text: text}
+	}
+	return all
+}
+
+// Nothing can be read that is not on the page: the fields of a Snapshot are
+// exactly the keys of the schema.
+func TestEveryFieldHasAKey(t *testing.T) {
+	documented := make(map[string]bool)
+	for _, k := range Keys() {
+		if k.Help == "" || strings.Contains(k.Help, "\n") {
+			t.Errorf("%s: the help is not one line: %q", k.Path, k.Help)
+		}
+		if k.Type == "" || k.Type != "table" && k.Example == "" {
+			t.Errorf("%s: no type or no example", k.Path)
+		}
+		if documented[k.Path] {
+			t.Errorf("%s is there twice", k.Path)
+		}
+		documented[k.Path] = true
+	}
+	fields := 0
+	var walk func(typ reflect.Type, path string)
+	walk = func(typ reflect.Type, path string) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			key := join(path, snake(f.Name))
+			below := f.Type
+			switch key {
+			case "listeners", "clusters":
+				key, below = key+".*", below.Elem()
+			case "listeners.*.name", "clusters.*.name":
+				continue
+			case "listeners.*.binds":
+				key = "listeners.*.bind"
+			}
+			if !documented[key] {
+				t.Errorf("%s.%s has no key %s", typ.Name(), f.Name, key)
+			}
+			fields++
+			switch key {
+			case "listeners.*.routes", "clusters.*.endpoints":
+				walk(below.Elem(), key+"[]")
+			case "process", "admin", "listeners.*", "clusters.*", "listeners.*.tcp":
+				walk(below, key)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Snapshot](), "")
+	if fields != len(documented) {
+		t.Errorf("there are %d fields and %d keys", fields, len(documented))
+	}
+}
+
+// snake is a Go name as a key: MaxConnections is max_connections.
+func snake(name string) string {
+	name = strings.NewReplacer("V6Only", "v6_only", "TCP", "tcp").Replace(name)
+	var b strings.Builder
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 {
+				b.WriteByte('_')
+			}
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// Every default on the page is what an absent key gives.
+func TestDocumentedDefaults(t *testing.T) {
+	plain := parse(t, valid)
+	for _, k := range Keys() {
+		if k.Default == "" || strings.Contains(k.Path, "[]") || k.Path == "listeners.*.cluster" {
+			continue
+		}
+		if k.Path == "clusters.*.hash_on" {
+			continue // only with a policy that hashes
+		}
+		text := strings.ReplaceAll(k.Path, "*", "web") + " = " + k.Default
+		s, err := Parse([]Source{{Name: "f", Text: valid}, {Name: "default", Kind: TOML, Text: text}})
+		if err != nil {
+			t.Errorf("%s: %v", k.Path, err)
+			continue
+		}
+		if !reflect.DeepEqual(s, plain) {
+			t.Errorf("%s: the default written out makes a difference: %+v", k.Path, Diff(plain, s))
+		}
+	}
+}
+
+func TestReference(t *testing.T) {
+	var b strings.Builder
+	if err := WriteReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	golden(t, "testdata/reference.golden", page)
+	rows := 0
+	for line := range strings.SplitSeq(page, "\n") {
+		if strings.HasPrefix(line, "| `") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") == 6 {
+			rows++
+		}
+	}
+	keys := 0
+	for _, k := range Keys() {
+		if strings.Contains(strings.TrimSuffix(k.Path, ".*"), ".") {
+			keys++
+		}
+	}
+	if rows != keys {
+		t.Errorf("the page has %d rows of keys, want %d", rows, keys)
+	}
+}
