@@ -1,0 +1,19 @@
+// Package stats says how weir is doing: numbers for people, for programs and for Prometheus.
+//
+//	View (what runs) --Sampler--> Report --+--> JSON
+//	  |  counters of the loops             +--> WriteText, a page for people
+//	  +--every 2 s--> rates, 10 s wide     +--> WriteMetrics, the Prometheus text format
+//
+// A View names what there is and is published anew by every change; nobody writes to one. A Sampler reads the counters behind
+// the View, now and then for the rates and whenever a Report is asked for. Reading is all it does: no loop waits, or is even
+// told. A Report is a copy of the numbers at one time, and its reader's own. Each number is exact, but they are read one after another while
+// the loops go on, so that sums may differ by what happened in between.
+//
+// Directions: bytes that go from clients to endpoints go to_upstream ("in" for people), answers go to_downstream ("out"). A byte
+// counts when it was given to the socket that it was meant for, as copied if it went through weir's memory, as spliced if the kernel moved it.
+//
+// Every Prometheus family stands in one table with its type, labels and help. WriteMetrics and WriteReference both work by it. Label values are names and addresses
+// out of the configuration; there is none that a client could choose.
+//
+// Owner of its state: a Sampler's is guarded by its mutex; loops own the counters. Layer: cmd/weir, over eventloop, l4 and lb.
+package stats

@@ -1,0 +1,152 @@
+package stats
+
+import (
+	"strconv"
+	"strings"
+
+	"weir/l4"
+)
+
+// kind is a family's type in the Prometheus text format.
+type kind string
+
+const (
+	gauge     kind = "gauge"
+	counter   kind = "counter"
+	histogram kind = "histogram"
+)
+
+// family is one metric: all its series have the same name, type and labels.
+type family struct {
+	name   string
+	kind   kind
+	labels []string
+	help   string
+	write  func(x *exposition, r *Report)
+}
+
+// exposition builds text in the Prometheus format 0.0.4. Label values are given in the order of the family's labels.
+type exposition struct {
+	text []byte
+	of   *family
+}
+
+// family writes a family; nothing if it has no series.
+func (x *exposition) family(f *family, r *Report) {
+	x.of = f
+	start := len(x.text)
+	x.text = append(x.text, "# HELP "...)
+	x.text = append(x.text, f.name...)
+	x.text = append(x.text, ' ')
+	x.text = append(x.text, escapeHelp.Replace(f.help)...)
+	x.text = append(x.text, "\n# TYPE "...)
+	x.text = append(x.text, f.name...)
+	x.text = append(x.text, ' ')
+	x.text = append(x.text, f.kind...)
+	x.text = append(x.text, '\n')
+	head := len(x.text)
+	if f.write(x, r); len(x.text) == head {
+		x.text = x.text[:start]
+	}
+}
+
+func (x *exposition) uint(v uint64, labels ...string) {
+	x.begin("", "", labels)
+	x.text = strconv.AppendUint(x.text, v, 10)
+	x.text = append(x.text, '\n')
+}
+
+func (x *exposition) int(v int64, labels ...string) {
+	x.begin("", "", labels)
+	x.text = strconv.AppendInt(x.text, v, 10)
+	x.text = append(x.text, '\n')
+}
+
+func (x *exposition) bool(v bool, labels ...string) {
+	if v {
+		x.uint(1, labels...)
+		return
+	}
+	x.uint(0, labels...)
+}
+
+func (x *exposition) float(v float64, labels ...string) {
+	x.begin("", "", labels)
+	x.number(v)
+}
+
+func (x *exposition) number(v float64) {
+	x.text = strconv.AppendFloat(x.text, v, 'g', -1, 64)
+	x.text = append(x.text, '\n')
+}
+
+func (x *exposition) histogram(h *Histogram, labels ...string) {
+	var seen uint64
+	for i, n := range h.reading.Buckets {
+		seen += n
+		x.begin("_bucket", bucketBounds[i], labels)
+		x.text = strconv.AppendUint(x.text, seen, 10)
+		x.text = append(x.text, '\n')
+	}
+	x.begin("_sum", "", labels)
+	x.number(h.reading.Sum.Seconds())
+	x.begin("_count", "", labels)
+	x.text = strconv.AppendUint(x.text, seen, 10)
+	x.text = append(x.text, '\n')
+}
+
+// bucketBounds are the values of the label le.
+var bucketBounds = func() (bounds [l4.HistogramBuckets]string) {
+	for i := range bounds {
+		bounds[i] = "+Inf"
+		if bound, ok := l4.BucketBound(i); ok {
+			bounds[i] = strconv.FormatFloat(bound.Seconds(), 'g', -1, 64)
+		}
+	}
+	return bounds
+}()
+
+// begin writes a series' name and labels, le among them unless it is "".
+func (x *exposition) begin(suffix, le string, labels []string) {
+	x.text = append(x.text, x.of.name...)
+	x.text = append(x.text, suffix...)
+	open := byte('{')
+	for i, name := range x.of.labels {
+		x.text = appendLabel(x.text, open, name, labels[i])
+		open = ','
+	}
+	if le != "" {
+		x.text = appendLabel(x.text, open, "le", le)
+		open = ','
+	}
+	if open == ',' {
+		x.text = append(x.text, '}')
+	}
+	x.text = append(x.text, ' ')
+}
+
+func appendLabel(text []byte, open byte, name, value string) []byte {
+	text = append(text, open)
+	text = append(text, name...)
+	text = append(text, '=', '"')
+	text = appendEscaped(text, value)
+	return append(text, '"')
+}
+
+// appendEscaped appends a label value: valid UTF-8, with backslash, quote and line feed escaped.
+func appendEscaped(text []byte, value string) []byte {
+	value = strings.ToValidUTF8(value, "\uFFFD")
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; c {
+		case '\\', '"':
+			text = append(text, '\\', c)
+		case '\n':
+			text = append(text, '\\', 'n')
+		default:
+			text = append(text, c)
+		}
+	}
+	return text
+}
+
+var escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)

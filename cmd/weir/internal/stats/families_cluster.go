@@ -1,0 +1,87 @@
+package stats
+
+func clusterFamilies() []family {
+	cluster := func(name string, k kind, help string, write func(x *exposition, c *ClusterReport)) family {
+		return family{name: name, kind: k, help: help, labels: []string{labelCluster}, write: func(x *exposition, r *Report) {
+			for i := range r.Clusters {
+				write(x, &r.Clusters[i])
+			}
+		}}
+	}
+	refused := cluster("weir_cluster_refused_total", counter,
+		"Connections that got no endpoint. Reason `no_endpoint`: none was ready; `endpoints_full`: all that were ready stood at their max_connections.",
+		func(x *exposition, c *ClusterReport) {
+			x.uint(c.NoEndpoint, c.Name, "no_endpoint")
+			x.uint(c.Full, c.Name, "endpoints_full")
+		})
+	refused.labels = append(refused.labels, labelReason)
+	return []family{
+		cluster("weir_cluster_endpoints", gauge, "Endpoints of the cluster.",
+			func(x *exposition, c *ClusterReport) { x.int(int64(len(c.Endpoints)), c.Name) }),
+		cluster("weir_cluster_endpoints_ready", gauge, "Endpoints of the cluster that are meant to take new connections: ready, with a weight above 0.",
+			func(x *exposition, c *ClusterReport) { x.int(int64(c.ready()), c.Name) }),
+		refused,
+		cluster("weir_cluster_retries_total", counter, "Connect attempts after the first one of a connection.",
+			func(x *exposition, c *ClusterReport) { x.uint(c.Retries, c.Name) }),
+		cluster("weir_cluster_connect_seconds", histogram, "How long successful connects to endpoints took.",
+			func(x *exposition, c *ClusterReport) { x.histogram(&c.ConnectTime, c.Name) }),
+	}
+}
+
+// ready counts the endpoints that are meant to take new connections.
+func (c *ClusterReport) ready() (n int) {
+	for i := range c.Endpoints {
+		if c.Endpoints[i].Usable() {
+			n++
+		}
+	}
+	return n
+}
+
+func endpointFamilies() []family {
+	endpoint := func(name string, k kind, help string, write func(x *exposition, e *EndpointReport, cluster, address string)) family {
+		return family{name: name, kind: k, help: help, labels: []string{labelCluster, labelEndpoint}, write: func(x *exposition, r *Report) {
+			for i := range r.Clusters {
+				c := &r.Clusters[i]
+				for j := range c.Endpoints {
+					write(x, &c.Endpoints[j], c.Name, c.Endpoints[j].name)
+				}
+			}
+		}}
+	}
+	count := func(name, help string, of func(e *EndpointReport) uint64) family {
+		return endpoint(name, counter, help, func(x *exposition, e *EndpointReport, cluster, address string) { x.uint(of(e), cluster, address) })
+	}
+	failures := endpoint("weir_endpoint_connect_failures_total", counter,
+		"Connects that failed. Reason `refused`: the endpoint refused; `timed_out`: it didn't answer in time; `other`: any other failure.",
+		func(x *exposition, e *EndpointReport, cluster, address string) {
+			x.uint(e.ConnectFailures.Refused, cluster, address, "refused")
+			x.uint(e.ConnectFailures.TimedOut, cluster, address, "timed_out")
+			x.uint(e.ConnectFailures.Other, cluster, address, "other")
+		})
+	failures.labels = append(failures.labels, labelReason)
+	return []family{
+		endpoint("weir_endpoint_ready", gauge, "1 if the endpoint is meant to take new connections: ready, with a weight above 0.",
+			func(x *exposition, e *EndpointReport, cluster, address string) { x.bool(e.Usable(), cluster, address) }),
+		endpoint("weir_endpoint_weight", gauge, "The endpoint's share of new connections, relative to the others.",
+			func(x *exposition, e *EndpointReport, cluster, address string) {
+				x.uint(uint64(e.Weight), cluster, address)
+			}),
+		endpoint("weir_endpoint_backup", gauge, "1 if the endpoint is used only when no other is ready.",
+			func(x *exposition, e *EndpointReport, cluster, address string) { x.bool(e.Backup, cluster, address) }),
+		endpoint("weir_endpoint_connections", gauge, "Connections to the endpoint under way, those being connected included.",
+			func(x *exposition, e *EndpointReport, cluster, address string) {
+				x.int(e.Connections.Active, cluster, address)
+			}),
+		endpoint("weir_endpoint_connections_max", gauge, "The endpoint's max_connections; 0 is no limit.",
+			func(x *exposition, e *EndpointReport, cluster, address string) {
+				x.int(e.Connections.Max, cluster, address)
+			}),
+		count("weir_endpoint_connections_total", "Connections established to the endpoint.", func(e *EndpointReport) uint64 { return e.Connections.Total }),
+		bytesOf(endpoint("weir_endpoint_bytes_total", counter, "Payload bytes to and from the endpoint.",
+			func(x *exposition, e *EndpointReport, cluster, address string) { x.bytes(&e.Bytes, cluster, address) })),
+		count("weir_endpoint_connect_attempts_total", "Connects begun.", func(e *EndpointReport) uint64 { return e.Attempts }),
+		failures,
+		count("weir_endpoint_resets_total", "Connections that the endpoint reset.", func(e *EndpointReport) uint64 { return e.Resets }),
+	}
+}

@@ -1,0 +1,171 @@
+package stats
+
+import (
+	"net/netip"
+	"time"
+
+	"weir/l4"
+)
+
+// Report is how weir did at one time. Field names in JSON are stable: fields are added, never renamed. Durations are seconds,
+// sizes bytes, rates a second and over the last ten seconds or so; totals count from the start of the process, or of the thing counted.
+type Report struct {
+	Time      time.Time        `json:"time"`
+	Process   Process          `json:"process"`
+	Listeners []ListenerReport `json:"listeners"` // by name
+	Clusters  []ClusterReport  `json:"clusters"`  // by name
+	Loops     []LoopReport     `json:"loops"`
+}
+
+// Process is what concerns the process as a whole.
+type Process struct {
+	Version     string        `json:"version"`
+	Go          string        `json:"go"`
+	PID         int           `json:"pid"`
+	Started     time.Time     `json:"started"`
+	Uptime      float64       `json:"uptime_seconds"`
+	Draining    bool          `json:"draining"`
+	Connections Connections   `json:"connections"`
+	Bytes       Bytes         `json:"bytes"`
+	Descriptors Descriptors   `json:"descriptors"`
+	Resident    uint64        `json:"resident_bytes"` // 0 = unknown
+	Reloads     ReloadsReport `json:"reloads"`
+}
+
+// Connections are those of clients: accepted and not yet ended.
+type Connections struct {
+	Active    int64   `json:"active"`
+	Max       int64   `json:"max"` // 0 = no limit
+	Total     uint64  `json:"total"`
+	PerSecond float64 `json:"per_second"`
+}
+
+// Bytes are payload both ways.
+type Bytes struct {
+	ToUpstream   Flow `json:"to_upstream"`   // from clients to endpoints
+	ToDownstream Flow `json:"to_downstream"` // from endpoints to clients
+}
+
+// Flow is payload one way.
+type Flow struct {
+	Copied    uint64  `json:"copied"`  // through weir's memory
+	Spliced   uint64  `json:"spliced"` // inside the kernel
+	PerSecond float64 `json:"per_second"`
+}
+
+// Total is all that went this way.
+func (f Flow) Total() uint64 { return f.Copied + f.Spliced }
+
+// Descriptors are the process's file descriptors. 0 = unknown.
+type Descriptors struct {
+	Open  uint64 `json:"open"`
+	Limit uint64 `json:"limit"`
+}
+
+// ReloadsReport tells how changes of the configuration went.
+type ReloadsReport struct {
+	Applied   uint64    `json:"applied"`
+	Failed    uint64    `json:"failed"`
+	Last      time.Time `json:"last,omitzero"`        // of the last attempt
+	LastError string    `json:"last_error,omitempty"` // absent = the last one was applied
+}
+
+// ListenerReport is one listener.
+type ListenerReport struct {
+	Name         string            `json:"name"`
+	Protocol     string            `json:"protocol"`
+	Binds        []netip.AddrPort  `json:"binds"`
+	Connections  Connections       `json:"connections"`
+	Bytes        Bytes             `json:"bytes"`
+	Refused      uint64            `json:"refused"` // connections that never reached an endpoint
+	RefusedRate  float64           `json:"refused_per_second"`
+	Closed       map[string]uint64 `json:"closed"` // ended connections by reason, every reason
+	AcceptErrors uint64            `json:"accept_errors"`
+	AcceptPauses AcceptPauses      `json:"accept_pauses"`
+	Duration     Histogram         `json:"duration"` // of ended connections
+}
+
+// AcceptPauses are the times that accepting rested, by what there was none of.
+type AcceptPauses struct {
+	Descriptors    uint64 `json:"descriptors"`
+	MaxConnections uint64 `json:"max_connections"` // the listener's limit or the process's
+}
+
+// ClusterReport is one cluster. Its connections and bytes are the sums of its endpoints'.
+type ClusterReport struct {
+	Name        string           `json:"name"`
+	Connections Connections      `json:"connections"` // to endpoints; active includes those being connected, max is always 0
+	Bytes       Bytes            `json:"bytes"`
+	NoEndpoint  uint64           `json:"no_endpoint"` // connections for which no endpoint was ready
+	Full        uint64           `json:"full"`        // connections for which all endpoints stood at their max_connections
+	Retries     uint64           `json:"retries"`     // connect attempts after the first one of a connection
+	ConnectTime Histogram        `json:"connect_time"`
+	Endpoints   []EndpointReport `json:"endpoints"` // in the order of the configuration
+}
+
+// EndpointReport is one endpoint of a cluster.
+type EndpointReport struct {
+	Address         netip.AddrPort  `json:"address"`
+	State           string          `json:"state"` // ready, drain or maint
+	Weight          uint32          `json:"weight"`
+	Backup          bool            `json:"backup"`
+	Connections     Connections     `json:"connections"`
+	Bytes           Bytes           `json:"bytes"`
+	Attempts        uint64          `json:"connect_attempts"`
+	ConnectFailures ConnectFailures `json:"connect_failures"`
+	FailureRate     float64         `json:"connect_failures_per_second"`
+	Resets          uint64          `json:"resets"` // connections that the endpoint reset
+
+	name string // Address as text
+}
+
+// Usable reports whether the endpoint is meant to take new connections.
+func (e *EndpointReport) Usable() bool { return e.State == "ready" && e.Weight > 0 }
+
+// ConnectFailures are failed connects by kind.
+type ConnectFailures struct {
+	Refused  uint64 `json:"refused"`
+	TimedOut uint64 `json:"timed_out"`
+	Other    uint64 `json:"other"`
+}
+
+// Total is the failures of any kind.
+func (f ConnectFailures) Total() uint64 { return f.Refused + f.TimedOut + f.Other }
+
+// LoopReport is one reactor loop.
+type LoopReport struct {
+	ID            int         `json:"id"`
+	Connections   Connections `json:"connections"` // max is always 0
+	Bytes         Bytes       `json:"bytes"`
+	AcceptPauses  uint64      `json:"accept_pauses"`
+	Batches       uint64      `json:"batches"`
+	Events        uint64      `json:"events"`
+	StaleEvents   uint64      `json:"stale_events"` // dropped, because their connection had ended
+	Continued     uint64      `json:"continued"`    // callbacks for work that a budget had left over
+	Posted        uint64      `json:"posted"`       // functions run for other goroutines
+	Waits         uint64      `json:"waits"`
+	BlockingWaits uint64      `json:"blocking_waits"` // waits that gave the processor to the Go scheduler
+	Yields        uint64      `json:"yields"`         // waits that the Go runtime interrupted
+	Pipes         int64       `json:"pipes"`
+}
+
+// Histogram is a distribution of durations, in seconds. Quantiles are upper bounds, at most twice the true value.
+type Histogram struct {
+	Count uint64  `json:"count"`
+	Sum   float64 `json:"sum_seconds"`
+	Mean  float64 `json:"mean_seconds"`
+	P50   float64 `json:"p50_seconds"`
+	P90   float64 `json:"p90_seconds"`
+	P99   float64 `json:"p99_seconds"`
+
+	reading l4.HistogramReading
+}
+
+func newHistogram(r l4.HistogramReading) Histogram {
+	h := Histogram{Count: r.Count(), Sum: r.Sum.Seconds(), reading: r}
+	if h.Count > 0 {
+		h.Mean = h.Sum / float64(h.Count)
+		h.P50, h.P90, h.P99 = r.Quantile(0.5).Seconds(), r.Quantile(0.9).Seconds(), r.Quantile(0.99).Seconds()
+	}
+	return h
+}
