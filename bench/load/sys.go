@@ -129,6 +129,10 @@ func makeAddr(ip [4]byte, port uint16) rawAddr {
 	return a
 }
 
+func (a *rawAddr) port() uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&a.Port))[:])
+}
+
 func socketFD() (int, syscall.Errno) {
 	fd, _, e := syscall.RawSyscall(syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	return int(fd), e
@@ -173,26 +177,30 @@ func exchange(fd int, a *rawAddr, first, want []byte, timeout time.Duration) err
 	if e := setIntFD(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); e != 0 {
 		return fmt.Errorf("TCP_NODELAY: %w", e)
 	}
-	e := connectFD(fd, a)
-	for e == syscall.EINTR {
-		e = connectFD(fd, a) // waits on: the first call has begun it
+	// Ordinary system calls here: a raw one that blocks would hold up the Go
+	// scheduler, and with it whoever is to answer in the same process.
+	to := &unix.SockaddrInet4{Port: int(a.port()), Addr: a.Addr}
+	err := unix.Connect(fd, to)
+	for err == unix.EINTR {
+		err = unix.Connect(fd, to) // waits on: the first call has begun it
 	}
-	if e != 0 && e != syscall.EISCONN {
-		return e
+	if err != nil && err != unix.EISCONN {
+		return err
 	}
-	if _, e := writeFD(fd, first); e != 0 {
-		return fmt.Errorf("first message: %w", e)
+	if _, err := unix.Write(fd, first); err != nil {
+		return fmt.Errorf("first message: %w", err)
 	}
 	got := make([]byte, len(want))
 	for have := 0; have < len(got); {
-		n, e := readFD(fd, got[have:])
-		if e == syscall.EAGAIN {
+		n, err := unix.Read(fd, got[have:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
 			return fmt.Errorf("first answer: %w", ErrStalled)
-		}
-		if e != 0 {
-			return fmt.Errorf("first answer: %w", e)
-		}
-		if n == 0 {
+		case err != nil:
+			return fmt.Errorf("first answer: %w", err)
+		case n == 0:
 			return fmt.Errorf("first answer: %w: end of stream after %d of %d bytes", ErrCorrupt, have, len(want))
 		}
 		have += n
