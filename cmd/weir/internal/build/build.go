@@ -1,0 +1,109 @@
+package build
+
+import (
+	"fmt"
+	"slices"
+
+	"weir/config"
+	"weir/eventloop"
+	"weir/l4"
+	"weir/l4/tcp"
+)
+
+// Options are what the configuration leaves to the process.
+type Options struct {
+	Loops int    // number of loops, at least 1; the same for all successors
+	Seed  uint64 // where round robin starts, and the policies' random choices
+}
+
+// Running is one whole configuration in the form the loops run. It is immutable.
+type Running struct {
+	Snapshot  *config.Snapshot
+	Listeners []*Listener   // by name
+	Clusters  []*l4.Cluster // by name
+
+	options Options
+}
+
+// Listener is one listener: what sees it through all changes, and what it does now.
+type Listener struct {
+	Name     string
+	TCP      *tcp.Listener             // the same as long as there is a listener of this name
+	Settings *tcp.Settings             // the same pointer when nothing changed
+	Sockets  []eventloop.ListenOptions // one for each address, in the configuration's order
+	Config   *config.Listener
+}
+
+// First returns what a process runs that begins with this configuration.
+func First(s *config.Snapshot, o Options) (*Running, error) {
+	return (&Running{Snapshot: new(config.Snapshot), options: o}).Next(s)
+}
+
+// Next returns what is to run instead of r. r stays as it is. An error names the listener or cluster; a Snapshot
+// from config.Parse gives none.
+func (r *Running) Next(s *config.Snapshot) (*Running, error) {
+	next := &Running{Snapshot: s, options: r.options}
+	for i := range s.Clusters {
+		c, err := r.cluster(&s.Clusters[i])
+		if err != nil {
+			return nil, fmt.Errorf("cluster %q: %w", s.Clusters[i].Name, err)
+		}
+		next.Clusters = append(next.Clusters, c)
+	}
+	for i := range s.Listeners {
+		l, err := r.listener(next, &s.Listeners[i])
+		if err != nil {
+			return nil, fmt.Errorf("listener %q: %w", s.Listeners[i].Name, err)
+		}
+		next.Listeners = append(next.Listeners, l)
+	}
+	return next, nil
+}
+
+// Listener returns the listener of this name, nil when there is none.
+func (r *Running) Listener(name string) *Listener {
+	return byName(r.Listeners, name, func(l *Listener) string { return l.Name })
+}
+
+// Cluster returns the cluster of this name, nil when there is none.
+func (r *Running) Cluster(name string) *l4.Cluster {
+	return byName(r.Clusters, name, func(c *l4.Cluster) string { return c.Name })
+}
+
+func byName[T any](sorted []*T, name string, of func(*T) string) *T {
+	i, ok := slices.BinarySearchFunc(sorted, name, func(v *T, name string) int {
+		switch n := of(v); {
+		case n < name:
+			return -1
+		case n > name:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return sorted[i]
+}
+
+// Leaving returns the endpoints whose sessions have to end when next takes the place of r: those that next doesn't
+// have, and those that went to maintenance.
+func (r *Running) Leaving(next *Running) []*l4.Endpoint {
+	wanted := make(map[*l4.Endpoint]bool)
+	for i, c := range next.Clusters {
+		for j, e := range c.Endpoints {
+			wanted[e] = next.Snapshot.Clusters[i].Endpoints[j].State != config.Maint
+		}
+	}
+	var leaving []*l4.Endpoint
+	for i, c := range r.Clusters {
+		for j, e := range c.Endpoints {
+			stays, there := wanted[e]
+			was := r.Snapshot.Clusters[i].Endpoints[j].State
+			if !there || !stays && was != config.Maint {
+				leaving = append(leaving, e)
+			}
+		}
+	}
+	return leaving
+}

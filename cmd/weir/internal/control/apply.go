@@ -1,0 +1,141 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/cmd/weir/internal/build"
+	"weir/config"
+	"weir/l4"
+	"weir/l4/tcp"
+)
+
+// Apply makes the process run another configuration. An error means that nothing has changed.
+func (c *Control) Apply(s *config.Snapshot) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return ErrDraining
+	}
+	first := c.view.Load() == nil
+	change := config.Diff(c.running.Snapshot, s)
+	err := c.apply(s)
+	if first {
+		if err == nil {
+			c.publish()
+			c.logListeners(nil)
+		}
+		return err
+	}
+	c.note(err)
+	c.publish()
+	if err == nil {
+		c.logChange(&change)
+	}
+	return err
+}
+
+// Refuse counts a change that failed before it could be tried: its configuration could not be read.
+func (c *Control) Refuse(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(err)
+	c.publish()
+}
+
+func (c *Control) note(err error) {
+	c.reloads.Last, c.reloads.LastError = time.Now(), ""
+	if err != nil {
+		c.reloads.Failed++
+		c.reloads.LastError = err.Error()
+		return
+	}
+	c.reloads.Applied++
+}
+
+// apply opens all that can fail, and then hands over.
+func (c *Control) apply(s *config.Snapshot) error {
+	next, err := c.running.Next(s)
+	if err != nil {
+		return err
+	}
+	opened, err := c.open(next)
+	if err != nil {
+		return err
+	}
+	over := s.Process.DrainTimeout
+	plan := c.plan(next, opened)
+	opened.tune()
+	c.sockets, c.bound = opened.sockets, opened.bound
+	leaving := c.running.Leaving(next)
+	c.running = next
+	c.shared.SetMax(c.maxConnections())
+	var failed []error
+	for i := range c.loops {
+		p := c.loops[i].TCP
+		err := c.loops[i].Loop.Do(func() { failed = append(failed, plan.do(p, i, over, leaving)) })
+		failed = append(failed, err)
+	}
+	if err := errors.Join(failed...); err != nil {
+		// The kernel has no memory for a registration, or a loop has ended. The proxy has closed what it could not use, so
+		// that those descriptors are nobody's; the next change opens them again.
+		for _, l := range plan.listen {
+			for _, key := range keys(l.Listener) {
+				delete(c.sockets, key)
+			}
+		}
+		return fmt.Errorf("applied in part: %w", err)
+	}
+	return nil
+}
+
+// plan is what every loop has to do to get from one configuration to the next.
+type plan struct {
+	listen   []listen
+	update   []*build.Listener
+	unlisten []*tcp.Listener
+}
+
+type listen struct {
+	*build.Listener
+	sockets [][]int // by loop
+}
+
+func (c *Control) plan(next *build.Running, o *opened) plan {
+	var p plan
+	for _, l := range next.Listeners {
+		if fds, ok := o.listen[l.Name]; ok {
+			p.listen = append(p.listen, listen{l, fds})
+		} else if old := c.running.Listener(l.Name); old.Settings != l.Settings {
+			p.update = append(p.update, l)
+		}
+	}
+	for _, l := range c.running.Listeners {
+		if next.Listener(l.Name) == nil {
+			p.unlisten = append(p.unlisten, l.TCP)
+		}
+	}
+	return p
+}
+
+// do is a loop's part. Sockets are taken over before those they replace are closed.
+func (pl *plan) do(p *tcp.Proxy, loop int, over time.Duration, leaving []*l4.Endpoint) error {
+	var failed []error
+	for _, l := range pl.listen {
+		if err := p.Rebind(l.TCP, l.Settings, l.sockets[loop]); err != nil {
+			failed = append(failed, fmt.Errorf("loop %d: listener %q: %w", loop, l.Name, err))
+		}
+	}
+	for _, l := range pl.update {
+		p.Update(l.TCP, l.Settings)
+	}
+	for _, l := range pl.unlisten {
+		p.Unlisten(l)
+		p.DrainListener(l, over)
+	}
+	for _, e := range leaving {
+		p.DrainEndpoint(e, over)
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,192 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/cmd/weir/internal/build"
+	"weir/cmd/weir/internal/stats"
+	"weir/config"
+	"weir/eventloop"
+	"weir/l4/tcp"
+)
+
+// Options configure a Control. Snapshot and Log are required.
+type Options struct {
+	Snapshot *config.Snapshot
+	Log      *slog.Logger
+	Seed     uint64 // of the balancing policies; 0 = drawn from crypto/rand
+}
+
+// Control is a running weir. Its methods may be called from anywhere but from a loop.
+type Control struct {
+	// Immutable after New.
+	log     *slog.Logger
+	loops   []stats.Loop
+	shared  *tcp.Shared
+	started time.Time
+	files   files
+	failed  chan error
+	ran     bool
+	done    chan struct{} // closed when the loops have stopped
+
+	view atomic.Pointer[stats.View]
+
+	mu       sync.Mutex
+	running  *build.Running
+	sockets  sockets
+	bound    map[string][]netip.AddrPort // by listener: where it listens in fact
+	reloads  stats.Reloads
+	draining bool
+}
+
+// ErrDraining says that a change came after the end had begun.
+var ErrDraining = errors.New("weir is shutting down")
+
+// New starts the loops and applies the first configuration. On an error nothing runs.
+func New(o Options) (*Control, error) {
+	if o.Seed == 0 {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		o.Seed = binary.NativeEndian.Uint64(b[:])
+	}
+	cpus, quota, err := processors()
+	if err != nil {
+		return nil, err
+	}
+	n := loopCount(o.Snapshot.Process.Loops, cpus, quota)
+	c := &Control{
+		log: o.Log, started: time.Now(), files: raiseFiles(),
+		failed: make(chan error, n), done: make(chan struct{}),
+		sockets: sockets{}, bound: map[string][]netip.AddrPort{},
+	}
+	setMaxProcs(n)
+	if c.running, err = build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed}); err != nil {
+		return nil, err
+	}
+	c.shared = tcp.NewShared(n, 0)
+	for i := range n {
+		if err := c.addLoop(i, n, cpus, o); err != nil {
+			c.stop()
+			return nil, fmt.Errorf("loop %d: %w", i, err)
+		}
+	}
+	c.files.measure()
+	c.ran = true
+	for i := range c.loops {
+		go c.run(i)
+	}
+	if err := c.Apply(o.Snapshot); err != nil {
+		c.stop()
+		return nil, err
+	}
+	go c.watch()
+	return c, nil
+}
+
+func (c *Control) addLoop(i, n int, cpus []int, o Options) error {
+	loop, err := eventloop.New(eventloop.Options{
+		Pin: o.Snapshot.Process.Pin, CPU: cpus[i%len(cpus)], MaxPipes: c.files.pipes(n),
+	})
+	if err != nil {
+		return err
+	}
+	proxy := tcp.New(tcp.Options{Loop: loop, ID: i, Shared: c.shared, Seed: o.Seed + uint64(i)})
+	c.loops = append(c.loops, stats.Loop{Loop: loop, TCP: proxy})
+	return nil
+}
+
+func (c *Control) run(i int) {
+	if err := c.loops[i].Loop.Run(); err != nil {
+		c.failed <- fmt.Errorf("loop %d: %w", i, err)
+	}
+}
+
+// Failed tells that a loop has ended by itself. The process should end then.
+func (c *Control) Failed() <-chan error { return c.failed }
+
+// View returns the present picture of what runs.
+func (c *Control) View() *stats.View { return c.view.Load() }
+
+// Snapshot returns the configuration that runs.
+func (c *Control) Snapshot() *config.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running.Snapshot
+}
+
+// publish makes a new View. With the mutex held.
+func (c *Control) publish() {
+	v := &stats.View{
+		Started: c.started, Loops: c.loops, TCP: c.shared, Clusters: c.running.Clusters,
+		Draining: c.draining, Reloads: c.reloads,
+	}
+	for _, l := range c.running.Listeners {
+		v.Listeners = append(v.Listeners, stats.Listener{
+			Name: l.Name, Binds: c.bound[l.Name], MaxConnections: l.Settings.MaxConnections, TCP: l.TCP,
+		})
+	}
+	c.view.Store(v)
+}
+
+// drainPoll is how often Shutdown looks whether the last session has ended.
+const drainPoll = 10 * time.Millisecond
+
+// Shutdown stops accepting, ends the sessions gradually over the configuration's drain_timeout, and stops the loops. When ctx ends
+// first, the sessions that are left end at once. From its call on, the View says Draining and Apply refuses.
+func (c *Control) Shutdown(ctx context.Context) {
+	c.mu.Lock()
+	if c.draining {
+		c.mu.Unlock()
+		<-c.done
+		return
+	}
+	c.draining = true
+	over := c.running.Snapshot.Process.DrainTimeout
+	c.publish()
+	c.mu.Unlock()
+
+	c.log.Info("draining", "sessions", c.shared.Active(), "over", over)
+	c.drain(over)
+	ticker := time.NewTicker(drainPoll)
+	defer ticker.Stop()
+	for c.shared.Active() > 0 && ctx.Err() == nil {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+	if left := c.shared.Active(); left > 0 {
+		c.log.Warn("ending the sessions that are left", "sessions", left)
+		c.drain(0)
+	}
+	c.stop()
+}
+
+func (c *Control) drain(over time.Duration) {
+	for _, l := range c.loops {
+		_ = l.Loop.Do(func() { l.TCP.Drain(over) }) // a loop that has stopped has no sessions
+	}
+}
+
+// stop ends the loops.
+func (c *Control) stop() {
+	for _, l := range c.loops {
+		l.Loop.Stop()
+	}
+	for _, l := range c.loops {
+		if c.ran {
+			<-l.Loop.Stopped()
+		}
+		l.Loop.Destroy()
+	}
+	close(c.done)
+}
