@@ -71,6 +71,6 @@ losing a connection.`,
 			return errors.New("a command is needed: run, check, demo or version")
 		},
 	}
-	root.AddCommand(runCommand(), checkCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), demoCommand(), versionCommand())
 	return root
 }

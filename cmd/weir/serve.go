@@ -33,7 +33,7 @@ func serve(s service) error {
 
 	out := newLogs(s.stderr, snapshot.Process)
 	log := slog.New(out)
-	c, err := control.New(control.Options{Snapshot: snapshot, Log: log})
+	c, err := control.New(control.Options{Snapshot: snapshot, Log: log, Version: thisVersion().Version})
 	if err != nil {
 		return failure{err}
 	}

@@ -64,12 +64,18 @@ func (c *Control) apply(s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	server, err := c.openAdmin(s.Admin)
+	if err != nil {
+		opened.close()
+		return err
+	}
 	over := s.Process.DrainTimeout
 	plan := c.plan(next, opened)
 	opened.tune()
 	c.sockets, c.bound = opened.sockets, opened.bound
 	leaving := c.running.Leaving(next)
 	c.running = next
+	c.replaceAdmin(server)
 	c.shared.SetMax(c.maxConnections())
 	var failed []error
 	for i := range c.loops {

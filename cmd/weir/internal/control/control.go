@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/cmd/weir/internal/admin"
 	"weir/cmd/weir/internal/build"
 	"weir/cmd/weir/internal/stats"
 	"weir/config"
@@ -23,6 +24,7 @@ import (
 type Options struct {
 	Snapshot *config.Snapshot
 	Log      *slog.Logger
+	Version  string // of weir, for the administrative side
 	Seed     uint64 // of the balancing policies; 0 = drawn from crypto/rand
 }
 
@@ -30,6 +32,7 @@ type Options struct {
 type Control struct {
 	// Immutable after New.
 	log     *slog.Logger
+	version string
 	loops   []stats.Loop
 	shared  *tcp.Shared
 	started time.Time
@@ -44,6 +47,7 @@ type Control struct {
 	running  *build.Running
 	sockets  sockets
 	bound    map[string][]netip.AddrPort // by listener: where it listens in fact
+	admin    *admin.Server
 	reloads  stats.Reloads
 	draining bool
 }
@@ -64,7 +68,7 @@ func New(o Options) (*Control, error) {
 	}
 	n := loopCount(o.Snapshot.Process.Loops, cpus, quota)
 	c := &Control{
-		log: o.Log, started: time.Now(), files: raiseFiles(),
+		log: o.Log, version: o.Version, started: time.Now(), files: raiseFiles(),
 		failed: make(chan error, n), done: make(chan struct{}),
 		sockets: sockets{}, bound: map[string][]netip.AddrPort{},
 	}
@@ -169,6 +173,9 @@ func (c *Control) Shutdown(ctx context.Context) {
 		c.drain(0)
 	}
 	c.stop()
+	if c.admin != nil {
+		c.closeAdmin(c.admin)
+	}
 }
 
 func (c *Control) drain(over time.Duration) {
