@@ -134,8 +134,7 @@ func milliseconds(d time.Duration) int {
 	if d <= 0 {
 		return 0
 	}
-	ms := (d + time.Millisecond - 1) / time.Millisecond
-	return int(min(ms, 1<<30))
+	return int(min((d-1)/time.Millisecond+1, 1<<30))
 }
 
 func (p *epoll) Wake() {

@@ -111,7 +111,7 @@ func listenOne(o ListenOptions) (int, error) {
 }
 
 // seconds rounds up to what the kernel's options in seconds take, at least 1.
-func seconds(d time.Duration) int { return max(1, int((d+time.Second-1)/time.Second)) }
+func seconds(d time.Duration) int { return max(1, int((d-1)/time.Second+1)) }
 
 // ListeningOn returns the address that a socket is bound to; an IPv6 wildcard stays as it is.
 func ListeningOn(fd int) (netip.AddrPort, error) {

@@ -83,11 +83,11 @@ type Sockaddr struct {
 	size uint32
 }
 
-// NewSockaddr returns the kernel's form of addr; a zone that names no interface counts as none.
+// NewSockaddr returns the kernel's form of addr, of an IPv4-mapped IPv6 address that of IPv4; a zone that names no interface counts as none.
 func NewSockaddr(addr netip.AddrPort) Sockaddr {
 	var s Sockaddr
 	port := addr.Port()
-	ip := addr.Addr()
+	ip := addr.Addr().Unmap()
 	if ip.Is4() {
 		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw))
 		v4.Family = unix.AF_INET
@@ -104,7 +104,7 @@ func NewSockaddr(addr netip.AddrPort) Sockaddr {
 	return s
 }
 
-// AddrPort returns the address; an IPv4-mapped IPv6 address as IPv4. The zero Sockaddr gives the zero AddrPort.
+// AddrPort returns the address, without a zone; an IPv4-mapped IPv6 address as IPv4. The zero Sockaddr gives the zero AddrPort.
 func (s *Sockaddr) AddrPort() netip.AddrPort {
 	port := *(*[2]byte)(unsafe.Pointer(&s.raw.Port))
 	p := uint16(port[0])<<8 | uint16(port[1])
@@ -152,7 +152,10 @@ func zoneIndex(zone string) uint32 {
 	if i, err := net.InterfaceByName(zone); err == nil {
 		return uint32(i.Index)
 	}
-	n, _ := strconv.ParseUint(zone, 10, 32)
+	n, err := strconv.ParseUint(zone, 10, 32)
+	if err != nil {
+		return 0
+	}
 	return uint32(n)
 }
 
@@ -165,6 +168,6 @@ func SetLiveness(fd int, keepalive, userTimeout time.Duration) {
 		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int32(seconds(keepalive/3)))
 	}
 	if userTimeout > 0 {
-		setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int32(userTimeout.Milliseconds()))
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int32(milliseconds(userTimeout)))
 	}
 }
