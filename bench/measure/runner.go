@@ -104,23 +104,24 @@ func (r *Runner) disturbed(s Sample) string {
 	switch {
 	case s.Steal > r.MaxSteal:
 		return fmt.Sprintf("steal was %.1f %% of the time", 100*s.Steal)
-	case s.Foreign > r.MaxForeign*s.Busy:
-		return fmt.Sprintf("other processes took %.1f %% of the busy time", 100*s.Foreign/s.Busy)
+	case s.Foreign > r.MaxForeign*max(s.Busy, tick):
+		return fmt.Sprintf("other processes took %.1f %% of the busy time", 100*s.Foreign/max(s.Busy, tick))
 	default:
 		return ""
 	}
 }
 
-// quiet waits, not for ever, until the machine has nothing else to do.
+// quiet waits, not for ever, until the machine has nothing else to do. It looks
+// for longer after a look that found something, to be no burden itself.
 func (r *Runner) quiet(ctx context.Context) error {
-	const look, calm = 100 * time.Millisecond, 0.1 // of one CPU's time
+	const calm = 0.1 // of one CPU
 	limit := time.Now().Add(r.Quiet)
 	pids := map[int]bool{os.Getpid(): true, os.Getppid(): true}
-	for time.Now().Before(limit) {
-		from, err := readProcesses()
-		if err != nil {
-			return err
-		}
+	from, err := readProcesses()
+	if err != nil {
+		return err
+	}
+	for look := 100 * time.Millisecond; time.Now().Before(limit); look = time.Second {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -133,6 +134,7 @@ func (r *Runner) quiet(ctx context.Context) error {
 		if foreignTime(to, nil, pids)-foreignTime(from, nil, pids) <= calm*look.Seconds() {
 			return nil
 		}
+		from = to
 	}
-	return nil
+	return ctx.Err()
 }

@@ -1,0 +1,150 @@
+package measure
+
+import "testing"
+
+func TestSpreadOf(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		values []float64
+		want   Spread
+	}{
+		{"none", nil, Spread{}},
+		{"one", []float64{3}, Spread{3, 3, 3, 1}},
+		{"odd", []float64{9, 1, 4}, Spread{4, 1, 9, 3}},
+		{"even", []float64{8, 1, 4, 2}, Spread{3, 1, 8, 4}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := SpreadOf(c.values); got != c.want {
+				t.Fatalf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+	v := []float64{2, 1}
+	if SpreadOf(v); v[0] != 2 {
+		t.Error("the caller's values were sorted")
+	}
+}
+
+func TestPairedUsesCommonRoundsOnly(t *testing.T) {
+	a := byRound{1: 10, 2: 30, 4: 1000}
+	b := byRound{1: 20, 2: 20, 3: 1}
+	if got, want := paired(a, b, ratio), (Spread{1, 0.5, 1.5, 2}); got != want {
+		t.Errorf("ratios %+v, want %+v", got, want)
+	}
+	if got, want := paired(a, b, difference), (Spread{0, -10, 10, 2}); got != want {
+		t.Errorf("differences %+v, want %+v", got, want)
+	}
+	if got := paired(byRound{1: 1}, byRound{1: 0}, ratio); got.N != 0 {
+		t.Errorf("a ratio to nothing counts: %+v", got)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		diff Spread
+		null float64
+		want Verdict
+	}{
+		{"lower in all rounds", Spread{-3, -4, -2, 5}, 1, Cheaper},
+		{"higher in all rounds", Spread{3, 2, 4, 5}, 1, Dearer},
+		{"within the null", Spread{-3, -4, -2, 5}, 3, Same},
+		{"rounds disagree", Spread{-3, -4, 0.1, 5}, 1, Same},
+		{"too few", Spread{-3, -4, -2, 2}, 1, Unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := judge(c.diff, c.null); got != c.want {
+				t.Fatalf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// sampled makes one sample per busy second, of a workload of 1,000 units.
+func sampled(contender string, busy ...float64) []Sample {
+	var list []Sample
+	for i, b := range busy {
+		list = append(list, Sample{Workload: "w", Contender: contender, Round: i + 1, Amount: 1000, Busy: b, Process: b / 2})
+	}
+	return list
+}
+
+func TestSummarize(t *testing.T) {
+	works := []Workload{{Name: "w", Unit: "ms", Scale: 1000}}
+	contenders := []Contender{{Name: Direct}, {Name: Weir}, {Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: DirectAgain}}
+	var samples []Sample
+	for _, s := range [][]Sample{
+		sampled(Direct, 1, 1, 1), sampled(DirectAgain, 1.2, 0.8, 1),
+		sampled(Weir, 3.1, 2.9, 3), // less direct: 2, 2, 2
+		sampled("a", 5.1, 4.9, 5),  // 4, 4, 4
+		sampled("b", 2.1, 2.0, 1.9), sampled("c", 1.1, 0.9, 1),
+	} {
+		samples = append(samples, s...)
+	}
+	samples = append(samples,
+		Sample{Workload: "w", Contender: Weir, Round: 1, Amount: 1000, Busy: 99, Discarded: "steal"},
+		Sample{Workload: "w", Contender: "c", Round: 3, Failed: "lost a byte"},
+		Sample{Workload: "other", Contender: Weir, Round: 1, Amount: 1, Busy: 99},
+	)
+	sum := Summarize(works, contenders, samples, Weir)
+
+	rows := map[string]Row{}
+	for _, r := range sum.Rows {
+		rows[r.Contender] = r
+	}
+	if r := rows[Weir]; !near(r.Cost.Median, 2) || !near(r.Cost.Max, 2) || r.Discarded != 1 || !near(r.Total.Median, 3) || !near(r.Process.Median, 1.5) {
+		t.Errorf("weir's row %+v", r)
+	}
+	if r := rows["c"]; r.Failed != "lost a byte" || r.Cost.N != 0 {
+		t.Errorf("the row of one that failed %+v", r)
+	}
+	if n := sum.Nulls[0].Cost; !near(n.Max, 0.2) || !near(n.Min, -0.2) || n.N != 3 {
+		t.Errorf("null %+v", n)
+	}
+	if len(sum.Comparisons) != 2 {
+		t.Fatalf("comparisons %+v", sum.Comparisons)
+	}
+	a, b := sum.Comparisons[0], sum.Comparisons[1]
+	if a.Peer != "a" || !near(a.Ratio.Median, 0.5) || a.Verdict != Cheaper || a.Better {
+		t.Errorf("against a: %+v", a)
+	}
+	if b.Peer != "b" || b.Verdict != Dearer || !b.Better || !near(b.Null, 0.2) {
+		t.Errorf("against b: %+v", b)
+	}
+}
+
+func TestSummarizeIdleIsMemoryPerConnection(t *testing.T) {
+	samples := []Sample{{Workload: idle, Contender: Weir, Round: 1, Amount: 7000, PssFew: 1000, PssMany: 15000}}
+	sum := Summarize([]Workload{{Name: idle, Unit: "KiB"}}, []Contender{{Name: Direct}, {Name: Weir}}, samples, Weir)
+	if len(sum.Rows) != 1 || sum.Rows[0].Cost.Median != 2 || sum.Rows[0].Total != nil {
+		t.Fatalf("rows %+v", sum.Rows)
+	}
+}
+
+func TestChooseWorkloads(t *testing.T) {
+	full, quick := AllWorkloads(false), AllWorkloads(true)
+	if got, err := ChooseWorkloads(full, []string{"conn", "rtt1"}); err != nil || len(got) != 2 || got[0].Name != "conn" {
+		t.Errorf("chose %+v, %v", got, err)
+	}
+	if _, err := ChooseWorkloads(full, []string{"rtt2"}); err == nil {
+		t.Error("no error for an unknown workload")
+	}
+	for i, w := range full {
+		if half := quick[i].Amount*2 == w.Amount; half == (w.Name == idle) {
+			t.Errorf("%s: quick does %d of %d", w.Name, quick[i].Amount, w.Amount)
+		}
+	}
+}
+
+func TestNewContendersRefuses(t *testing.T) {
+	bin := Binaries{HAProxy: "/bin/true", NGINX: "/bin/true", Weir: "/nowhere/weir"}
+	for _, names := range [][]string{{"envoy"}, {"haproxy", "haproxy"}, {Weir}} {
+		if list, err := NewContenders(names, bin); err == nil {
+			t.Errorf("%v: no error, %+v", names, list)
+		}
+	}
+	list, err := NewContenders([]string{"haproxy"}, bin)
+	if err != nil || len(list) != 3 || list[0].Name != Direct || list[2].Name != DirectAgain {
+		t.Fatalf("got %+v, %v", list, err)
+	}
+}
