@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ func (p position) compare(q position) int {
 // arrays (of tables too) by element.
 type mark struct {
 	line, column int
+	assigned     bool // by key = value, which is the whole of it
 	table        map[string]*mark
 	list         []*mark
 }
@@ -114,12 +116,16 @@ func (s *scanner) header(root *mark) (*mark, []string) {
 		return nil, nil
 	}
 	s.off += len(end)
-	m := root
-	for _, p := range parts[:len(parts)-1] {
-		m = m.below(p).open()
+	above, last := s.walk(root, nil, parts)
+	m := above.below(last)
+	path := names(nil, parts)
+	if m.assigned {
+		s.twice(path, m, last)
 	}
-	last := parts[len(parts)-1]
-	m = m.below(last)
+	s.see(path)
+	if s.err != nil {
+		return nil, nil
+	}
 	if array {
 		element := &mark{line: last.line, column: last.column}
 		m.list = append(m.list, element)
@@ -128,9 +134,33 @@ func (s *scanner) header(root *mark) (*mark, []string) {
 		m = m.open()
 		m.line, m.column = last.line, last.column // it may have been opened by a table below it
 	}
-	path := names(nil, parts)
-	s.see(path)
 	return m, path
+}
+
+// walk goes from m to the table that holds the last of the parts. Only tables
+// are walked through: to add to what an assignment gave is an error that the
+// decoder misses in places.
+func (s *scanner) walk(m *mark, prefix []string, parts []part) (*mark, part) {
+	last := len(parts) - 1
+	for i, p := range parts[:last] {
+		if m = m.below(p); m.assigned {
+			s.twice(names(prefix, parts[:i+1]), m, p)
+		}
+		m = m.open()
+	}
+	return m, parts[last]
+}
+
+// twice stops at a part whose key has a value already, at m.
+func (s *scanner) twice(path []string, m *mark, p part) {
+	if s.err == nil {
+		var key *keyPath
+		for _, name := range path {
+			key = key.key(name)
+		}
+		s.err = &scanError{line: p.line, column: p.column, final: true,
+			message: clip(key.String(), maxMessage) + fmt.Sprintf(" is defined already, on line %d", m.line)}
+	}
 }
 
 // pair reads key = value into the table m, whose path is prefix.
@@ -145,18 +175,24 @@ func (s *scanner) pair(m *mark, prefix []string, depth int) {
 	}
 	s.off++
 	s.skip(space)
-	for _, p := range parts[:len(parts)-1] {
-		m = m.below(p).open()
-	}
+	m, last := s.walk(m, prefix, parts)
 	path := names(prefix, parts)
+	if first := m.key(last.name); first != nil {
+		s.twice(path, first, last)
+	}
 	s.see(path)
-	s.value(m.below(parts[len(parts)-1]), path, depth)
+	if s.err != nil {
+		return
+	}
+	m = m.below(last)
+	m.assigned = true
+	s.value(m, path, depth)
 }
 
 // value reads one value, putting the marks of what is inside below m.
 func (s *scanner) value(m *mark, path []string, depth int) {
 	if depth > maxDepth {
-		s.limit("nested too deeply")
+		s.refuse("nested too deeply")
 		return
 	}
 	switch {

@@ -70,6 +70,13 @@ func TestPositionsStop(t *testing.T) {
 		{"= 1", 1, 1, false},
 		{"a = '' ''", 1, 8, false},
 		{"a = " + strings.Repeat("[", maxDepth+2), 1, 5 + maxDepth + 1, true},
+		{"a = 1\nb = 2\na = 3\n", 3, 1, true},
+		{"a = 1\na.b = 2\n", 2, 1, true},
+		{"a.b = 1\na = 2\n", 2, 1, true},
+		{"a = []\n[[a]]\n", 2, 3, true},
+		{"a = [{}]\n[a.b]\n", 2, 2, true},
+		{"[x]\na = [1]\na.b = 2\n", 3, 1, true},
+		{"a = { b = 1, b = 2 }", 1, 14, true},
 		{strings.Repeat("a.", maxParts) + "a = 1", 1, 2*maxParts + 2, true},
 	} {
 		_, stop := positions(c.text, nil)
@@ -77,8 +84,8 @@ func TestPositionsStop(t *testing.T) {
 			t.Errorf("%.20q is not refused", c.text)
 			continue
 		}
-		if stop.limit != c.limit || stop.line != c.line || stop.column != c.column {
-			t.Errorf("%.20q: stopped at %d:%d (limit %t), want %d:%d (limit %t)", c.text, stop.line, stop.column, stop.limit, c.line, c.column, c.limit)
+		if stop.final != c.limit || stop.line != c.line || stop.column != c.column {
+			t.Errorf("%.20q: stopped at %d:%d (limit %t), want %d:%d (limit %t)", c.text, stop.line, stop.column, stop.final, c.line, c.column, c.limit)
 		}
 		if _, err := decode(c.text); err == nil && !c.limit {
 			t.Errorf("%.20q: the decoder takes it", c.text)
@@ -110,8 +117,8 @@ func agree(t *testing.T, text string) {
 	t.Helper()
 	var saw []toml.Key
 	root, stop := positions(text, func(path []string) { saw = append(saw, path) })
-	if stop != nil && stop.limit {
-		return // the decoder would be given more than it should
+	if stop != nil && stop.final {
+		return // refused, whatever the decoder does
 	}
 	decoded, err := decode(text)
 	if err != nil {

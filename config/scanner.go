@@ -18,12 +18,13 @@ type scanner struct {
 	saw       func(path []string)
 }
 
-// scanError is where and why scanning stopped. A limit is the scanner's own
-// refusal; anything else the decoder refuses too, with a better message.
+// scanError is where and why scanning stopped. Final is the scanner's own
+// refusal of what the decoder might take; anything else the decoder refuses too,
+// with a better message.
 type scanError struct {
 	line, column int
 	message      string
-	limit        bool
+	final        bool
 }
 
 // part is one part of a key, and where it stands.
@@ -59,15 +60,15 @@ func (s *scanner) here() (line, column int) {
 	return s.line, s.off - s.lineStart + 1
 }
 
-func (s *scanner) stop(message string, limit bool) {
+func (s *scanner) stop(message string, final bool) {
 	if s.err == nil {
 		line, column := s.here()
-		s.err = &scanError{line: line, column: column, message: message, limit: limit}
+		s.err = &scanError{line: line, column: column, message: message, final: final}
 	}
 }
 
-func (s *scanner) fail(message string)  { s.stop(message, false) }
-func (s *scanner) limit(message string) { s.stop(message, true) }
+func (s *scanner) fail(message string)   { s.stop(message, false) }
+func (s *scanner) refuse(message string) { s.stop(message, true) }
 
 // What skip passes over.
 const (
@@ -107,7 +108,7 @@ func (s *scanner) key() []part {
 		name := s.name()
 		parts = append(parts, part{name, line, column})
 		if len(parts) > maxParts {
-			s.limit("a key of too many parts")
+			s.refuse("a key of too many parts")
 		}
 		s.skip(space)
 		if !s.at('.') {

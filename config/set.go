@@ -20,7 +20,7 @@ func assignment(found *issues, source int, text string) *node {
 	s := newScanner(text)
 	parts := s.key()
 	switch {
-	case s.err != nil && s.err.limit:
+	case s.err != nil && s.err.final:
 		found.add(at, "", s.err.message)
 		return nil
 	case s.err != nil || !s.at('='):
@@ -45,7 +45,7 @@ func settled(found *issues, at position, value string) *node {
 	}
 	s := newScanner(value)
 	s.value(&mark{}, nil, 0)
-	if s.err != nil && s.err.limit {
+	if s.err != nil && s.err.final {
 		found.add(at, "", s.err.message)
 		return nil
 	}

@@ -53,7 +53,7 @@ func merge(earlier, later *node) *node {
 func document(found *issues, source int, text string) *node {
 	text = strings.TrimPrefix(text, "\ufeff")
 	marks, stop := positions(text, nil)
-	if stop != nil && stop.limit {
+	if stop != nil && stop.final {
 		found.add(position{source, stop.line, stop.column}, "", stop.message)
 		return nil
 	}
