@@ -105,13 +105,18 @@ func (r *rig) register(fd int, arg uint32, interest Events) Token {
 // stream is the interest of a connection, as architecture.md has it.
 const stream = Readable | Writable | PeerClosed | Urgent
 
+func newSocketPair() (ours, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], err
+}
+
 func socketPair(t *testing.T) (ours, theirs int) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := newSocketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fds[0], fds[1]
+	return ours, theirs
 }
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
@@ -223,3 +228,13 @@ func running(t *testing.T, o Options) *Loop {
 
 // fileOf makes an os.File of a descriptor, which belongs to it from now on.
 func fileOf(fd int) *os.File { return os.NewFile(uintptr(fd), "descriptor") }
+
+// openFDs counts the process's descriptors.
+func openFDs(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

@@ -63,8 +63,8 @@ type wheelModel struct {
 }
 
 const (
-	testHandler HandlerID = 3
-	modelMost             = 40
+	testHandler = HandlerID(3)
+	modelMost   = 40
 )
 
 // span chooses a distance in time: all levels of the wheel, their edges, and what lies beyond its reach.
