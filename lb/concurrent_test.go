@@ -2,7 +2,9 @@ package lb
 
 import (
 	"math"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -78,6 +80,33 @@ func TestLimitsHoldWhileConnectionsEnd(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Places that all loops fight for are held by one at a time.
+func TestOnePlaceIsHeldByOne(t *testing.T) {
+	for _, p := range allPolicies {
+		members := cluster(1, 1)
+		members[0].MaxConnections, members[1].MaxConnections = 1, 1
+		s := mustSet(t, Options{Policy: p, HashBalance: 1}, members)
+		var holders [2]atomic.Int64
+		concurrently(func(r *Request) {
+			for range 5000 {
+				r.Hash = r.Rand.Uint64()
+				i, v := s.Pick(r)
+				if v != Picked {
+					continue
+				}
+				if n := holders[i].Add(1); n != 1 {
+					t.Errorf("%v: %d hold the one place of member %d", p, n, i)
+				}
+				if r.Rand.Below(16) == 0 {
+					runtime.Gosched()
+				}
+				holders[i].Add(-1)
+				members[i].Endpoint.Release()
+			}
+		})
 	}
 }
 

@@ -35,18 +35,20 @@ func moved(before, after []*Endpoint, removed *Endpoint) (others, all int) {
 	return others, all
 }
 
-var removalSizes = []int{2, 3, 10, 100, 1000}
+// removals are how many members there are, and how often one is removed.
+var removals = []struct{ members, seeds int }{{2, 3}, {3, 3}, {10, 3}, {100, 2}, {1000, 1}}
 
 // A member that leaves a ring, or goes down, moves its own keys only; and so
 // does one that comes.
 func TestRingHashMovesOnlyItsOwn(t *testing.T) {
-	for _, n := range removalSizes {
-		for seed := range uint64(3) {
-			rand := NewRand(seed)
-			members := cluster(randomWeights(n, 8, rand)...)
+	for _, removal := range removals {
+		n := removal.members
+		for seed := range removal.seeds {
+			rand := NewRand(uint64(seed))
+			members := cluster(randomWeights(n, 4, rand)...)
 			s := mustSet(t, Options{Policy: RingHash}, members)
 			gone := int(rand.Below(uint64(n)))
-			before := placements(t, s, 20_000)
+			before := placements(t, s, 10_000)
 
 			down := slices.Clone(members)
 			down[gone].State = Maint
@@ -70,15 +72,16 @@ func TestRingHashMovesOnlyItsOwn(t *testing.T) {
 
 // A member removed of n moves at most 1/n of the keys and 2 % more.
 func TestMaglevMovesFew(t *testing.T) {
-	for _, n := range removalSizes {
-		for seed := range uint64(3) {
-			rand := NewRand(seed)
-			for _, weights := range [][]uint32{equal(n), randomWeights(n, 8, rand)} {
+	for _, removal := range removals {
+		n := removal.members
+		for seed := range removal.seeds {
+			rand := NewRand(uint64(seed))
+			for _, weights := range [][]uint32{equal(n), randomWeights(n, 8, rand)}[seed%2:] {
 				members := cluster(weights...)
 				s := mustSet(t, Options{Policy: Maglev}, members)
 				gone := int(rand.Below(uint64(n)))
 				share := float64(weights[gone]) / float64(s.weight)
-				before := placements(t, s, 40_000)
+				before := placements(t, s, 15_000)
 				after := placements(t, mustSet(t, Options{Policy: Maglev}, slices.Delete(members, gone, gone+1)), len(before))
 				_, all := moved(before, after, nil)
 				if got := float64(all) / float64(len(before)); got > share+0.02 {
@@ -103,7 +106,7 @@ func TestHashingIgnoresOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, b := placements(t, one, 20_000), placements(t, other, 20_000)
+		a, b := placements(t, one, 5000), placements(t, other, 5000)
 		if _, all := moved(a, b, nil); all > 0 {
 			t.Errorf("%v: %d keys differ", p, all)
 		}
@@ -136,9 +139,7 @@ func TestRing(t *testing.T) {
 	}{
 		{[]uint32{1}, ringPoints},
 		{[]uint32{1, 3}, 4 * ringPoints},
-		{equal(13_107), maxRingPoints},
 		{equal(13_108), maxRingPoints},
-		{[]uint32{math.MaxUint32, 1, 1}, maxRingPoints + 3},
 		{[]uint32{math.MaxUint32, math.MaxUint32, 60_000}, maxRingPoints + 3},
 	} {
 		s := mustSet(t, Options{Policy: RingHash}, cluster(test.weights...))
@@ -197,23 +198,24 @@ func TestMaglevTable(t *testing.T) {
 // With a bounded load each member stays within its share at each step, whatever
 // the keys; and most keys stay where they would be without.
 func TestHashBalance(t *testing.T) {
+	const bounded = 700 // connections
 	for _, p := range []Policy{RingHash, Maglev} {
 		for _, balance := range []float64{1, 1.25, 2} {
-			for _, weights := range [][]uint32{equal(1), equal(10), {1, 2, 3, 4, 100}, equal(300)} {
+			for _, weights := range [][]uint32{equal(1), equal(10), {1, 2, 3, 4, 100}, equal(90)} {
 				for _, keys := range []uint64{1, 5, math.MaxUint64} {
 					name := fmt.Sprintf("%v %v, %d members, %d keys", p, balance, len(weights), keys)
 					members := cluster(weights...)
 					s := mustSet(t, Options{Policy: p, HashBalance: balance}, members)
 					rand := NewRand(18)
-					for n := range 1500 {
+					for n := range bounded {
 						i := mustPick(t, s, &Request{Hash: rand.Below(keys)})
 						bound := math.Ceil(balance*float64(n+1)*float64(weights[i])/float64(s.weight) - 1e-9)
 						if got := float64(members[i].Endpoint.Active()); got > bound {
 							t.Fatalf("%s: connection %d is number %v of member %d, bound %v", name, n+1, got, i, bound)
 						}
 					}
-					if got := active(members); got != 1500 {
-						t.Errorf("%s: %d under way, want 1500", name, got)
+					if got := active(members); got != bounded {
+						t.Errorf("%s: %d under way, want %d", name, got, bounded)
 					}
 				}
 			}

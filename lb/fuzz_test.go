@@ -22,10 +22,8 @@ func (in *input) byte() byte {
 func (in *input) member(e *Endpoint, p Policy) Member {
 	flags, weight := in.byte(), uint32(in.byte())
 	switch {
-	case weight < 240:
+	case weight < 240 || p == RingHash: // more would make rings that take long to build
 		weight %= 16
-	case p == RingHash:
-		weight *= 3 // more makes for large rings, and few rounds
 	case weight < 250:
 		weight = 65535
 	default:
