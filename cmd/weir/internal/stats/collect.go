@@ -28,14 +28,12 @@ func eachCounted(v *View, add func(any, counts)) {
 	}
 	for _, l := range v.Listeners {
 		if l.TCP != nil {
-			c, _ := readListener(l.TCP)
-			add(l.TCP, c.counts)
+			add(l.TCP, readListener(l.TCP).counts)
 		}
 	}
 	for _, c := range v.Clusters {
 		for _, e := range c.Endpoints {
-			r := readEndpoint(e)
-			add(e, r.counts)
+			add(e, readEndpoint(e).counts)
 		}
 	}
 }
@@ -115,12 +113,15 @@ func (c *collector) loop(id int, l Loop) LoopReport {
 // listenerReading is the sum of a listener's counters over all loops.
 type listenerReading struct {
 	counts
-	bytes  l4.BytesReading
-	active int64
-	closed [l4.NumReasons]uint64
+	bytes    l4.BytesReading
+	active   int64
+	closed   [l4.NumReasons]uint64
+	duration l4.HistogramReading
+
+	acceptErrors, pausesFiles, pausesLimit uint64
 }
 
-func readListener(l *tcp.Listener) (n listenerReading, duration l4.HistogramReading) {
+func readListener(l *tcp.Listener) (n listenerReading) {
 	for i := range l.Loops {
 		c := &l.Loops[i]
 		n.bytes.Add(&c.Bytes)
@@ -129,15 +130,19 @@ func readListener(l *tcp.Listener) (n listenerReading, duration l4.HistogramRead
 		for reason := range n.closed {
 			n.closed[reason] += c.Closed[reason].Load()
 		}
-		duration.Add(&c.Duration)
+		n.acceptErrors += c.AcceptErrors.Load()
+		n.pausesFiles += c.PausesFiles.Load()
+		n.pausesLimit += c.PausesLimit.Load()
+		n.duration.Add(&c.Duration)
 	}
+	n.pauses = n.pausesFiles + n.pausesLimit
 	for reason, closed := range n.closed {
 		if l4.CloseReason(reason).Refusal() {
 			n.failed += closed
 		}
 	}
 	n.toUpstream, n.toDownstream = n.bytes.Of(l4.ToUpstream), n.bytes.Of(l4.ToDownstream)
-	return n, duration
+	return n
 }
 
 func (c *collector) listener(l *Listener) ListenerReport {
@@ -149,7 +154,7 @@ func (c *collector) listener(l *Listener) ListenerReport {
 	if l.TCP == nil {
 		return r
 	}
-	n, duration := readListener(l.TCP)
+	n := readListener(l.TCP)
 	v := c.window.rate(c.now, l.TCP, n.counts)
 	r.Connections.Active, r.Connections.Total, r.Connections.PerSecond = n.active, n.connections, v.connections
 	r.Bytes = bytesReport(&n.bytes, v)
@@ -157,13 +162,9 @@ func (c *collector) listener(l *Listener) ListenerReport {
 	for reason, closed := range n.closed {
 		r.Closed[l4.CloseReason(reason).String()] = closed
 	}
-	for i := range l.TCP.Loops {
-		k := &l.TCP.Loops[i]
-		r.AcceptErrors += k.AcceptErrors.Load()
-		r.AcceptPauses.Descriptors += k.PausesFiles.Load()
-		r.AcceptPauses.MaxConnections += k.PausesLimit.Load()
-	}
-	r.Duration = newHistogram(duration)
+	r.AcceptErrors = n.acceptErrors
+	r.AcceptPauses = AcceptPauses{Descriptors: n.pausesFiles, MaxConnections: n.pausesLimit, PerSecond: v.pauses}
+	r.Duration = newHistogram(n.duration)
 	return r
 }
 

@@ -14,6 +14,8 @@ const (
 	labelDirection = "direction"
 	labelMethod    = "method"
 	labelReason    = "reason"
+	labelVersion   = "version"
+	labelGo        = "go"
 )
 
 // labelHelp says what the values of a label are.
@@ -26,17 +28,26 @@ func labelHelp() [][2]string {
 		{labelDirection, "`to_upstream`: from clients to endpoints; `to_downstream`: from endpoints to clients"},
 		{labelMethod, "`copied`: through weir's memory; `spliced`: inside the kernel"},
 		{labelReason, "as the family's description says"},
+		{labelVersion, "version of weir"},
+		{labelGo, "Go release that weir was built with"},
 	}
 }
 
-// families is the table of all families that weir itself makes, in the order in which they are written.
-func families() []family {
-	var all []family
-	all = append(all, processFamilies()...)
-	all = append(all, loopFamilies()...)
-	all = append(all, listenerFamilies()...)
-	all = append(all, clusterFamilies()...)
-	return append(all, endpointFamilies()...)
+// section is a part of the table of families.
+type section struct {
+	title    string
+	families []family
+}
+
+// sections is the table of all families that weir itself makes, in the order in which they are written.
+func sections() []section {
+	return []section{
+		{"Process", processFamilies()},
+		{"Loops", loopFamilies()},
+		{"Listeners", listenerFamilies()},
+		{"Clusters", clusterFamilies()},
+		{"Endpoints", endpointFamilies()},
+	}
 }
 
 func processFamilies() []family {
@@ -45,7 +56,7 @@ func processFamilies() []family {
 	}
 	build := process("weir_build_info", gauge, "Always 1; the labels name the version of weir and the Go release it was built with.",
 		func(x *exposition, p *Process) { x.uint(1, p.Version, p.Go) })
-	build.labels = []string{"version", "go"}
+	build.labels = []string{labelVersion, labelGo}
 	return []family{
 		build,
 		process("weir_uptime_seconds", gauge, "Seconds since the process started.",

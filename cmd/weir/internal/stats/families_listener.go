@@ -24,7 +24,7 @@ func listenerFamilies() []family {
 			func(x *exposition, l *ListenerReport) { x.uint(l.Connections.Total, l.Name) }),
 		bytesOf(listener("weir_listener_bytes_total", counter, "Payload bytes of the listener's clients.",
 			func(x *exposition, l *ListenerReport) { x.bytes(&l.Bytes, l.Name) })),
-		byReason("weir_listener_closed_total", "Client connections that ended, each with exactly one reason; the reasons are listed below.",
+		byReason("weir_listener_closed_total", "Client connections that ended, each with exactly one reason; the reference of metrics lists them.",
 			func(x *exposition, l *ListenerReport) {
 				for reason := range l4.NumReasons {
 					x.uint(l.Closed[reason.String()], l.Name, reason.String())

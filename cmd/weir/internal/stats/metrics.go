@@ -13,8 +13,10 @@ const MetricsContentType = "text/plain; version=0.0.4; charset=utf-8"
 // the process and the Go runtime (process_, go_). The error is w's.
 func WriteMetrics(w io.Writer, r *Report) error {
 	var x exposition
-	for _, f := range families() {
-		x.family(&f, r)
+	for _, s := range sections() {
+		for i := range s.families {
+			x.family(&s.families[i], r)
+		}
 	}
 	if _, err := w.Write(x.text); err != nil {
 		return err

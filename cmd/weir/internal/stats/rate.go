@@ -11,12 +11,12 @@ const (
 
 // counts are the counters of one thing that have a rate.
 type counts struct {
-	connections, toUpstream, toDownstream, failed uint64
+	connections, toUpstream, toDownstream, failed, pauses uint64
 }
 
 // rate is what counts grew by a second.
 type rate struct {
-	connections, toUpstream, toDownstream, failed float64
+	connections, toUpstream, toDownstream, failed, pauses float64
 }
 
 // window remembers counts of the last ten seconds. It has no clock of its own: the caller brings the time, and a lock.
@@ -74,7 +74,7 @@ func (w *window) rate(now time.Time, key any, c counts) rate {
 	return rate{
 		connections: growth(was.connections, c.connections) / s,
 		toUpstream:  growth(was.toUpstream, c.toUpstream) / s, toDownstream: growth(was.toDownstream, c.toDownstream) / s,
-		failed: growth(was.failed, c.failed) / s,
+		failed: growth(was.failed, c.failed) / s, pauses: growth(was.pauses, c.pauses) / s,
 	}
 }
 

@@ -87,8 +87,9 @@ type ListenerReport struct {
 
 // AcceptPauses are the times that accepting rested, by what there was none of.
 type AcceptPauses struct {
-	Descriptors    uint64 `json:"descriptors"`
-	MaxConnections uint64 `json:"max_connections"` // the listener's limit or the process's
+	Descriptors    uint64  `json:"descriptors"`
+	MaxConnections uint64  `json:"max_connections"` // the listener's limit or the process's
+	PerSecond      float64 `json:"per_second"`
 }
 
 // ClusterReport is one cluster. Its connections and bytes are the sums of its endpoints'.
