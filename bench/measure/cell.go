@@ -29,9 +29,6 @@ type Sample struct {
 	Failed    string          `json:"failed,omitempty"`    // why the contender has no figure here
 }
 
-// counts reports whether the sample goes into the summary.
-func (s Sample) counts() bool { return s.Discarded == "" && s.Failed == "" }
-
 // String is a line of progress.
 func (s Sample) String() string {
 	what := fmt.Sprintf("busy %.2f s, wall %.2f s", s.Busy, s.Wall)

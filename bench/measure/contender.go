@@ -90,13 +90,13 @@ func newContender(name string, bin Binaries) (Contender, error) {
 	switch c.template {
 	case "weir.toml":
 		c.Command = []string{path, "run", "-c", "CONFIG"}
-		c.Version = firstLine(path, "version")
+		c.Version = strings.Join(strings.Fields(output(path, "version")), " ")
 	case "haproxy.cfg", "haproxy-best.cfg":
 		c.Command = []string{path, "-db", "-f", "CONFIG"}
-		c.Version = firstLine(path, "-v")
+		c.Version, _, _ = strings.Cut(output(path, "-v"), "\n")
 	default:
 		c.Command = []string{path, "-e", "stderr", "-c", "CONFIG"}
-		c.Version = firstLine(path, "-v")
+		c.Version, _, _ = strings.Cut(output(path, "-v"), "\n")
 		c.streamModule = streamModule(path)
 	}
 	c.Config, err = peers.Render(c.template, peers.Values{
@@ -105,22 +105,20 @@ func newContender(name string, bin Binaries) (Contender, error) {
 	return c, err
 }
 
-// firstLine is what a program prints first about its version, or why not.
-func firstLine(path string, args ...string) string {
+// output is what a program says of its version, or why it doesn't.
+func output(path string, args ...string) string {
 	out, err := exec.Command(path, args...).CombinedOutput()
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if err != nil && line == "" {
+	text := strings.TrimSpace(string(out))
+	if err != nil && text == "" {
 		return err.Error()
 	}
-	return line
+	return text
 }
-
-var modulesPath = regexp.MustCompile(`--modules-path=(\S+)`)
 
 // streamModule is the path of NGINX's stream module where it is one.
 func streamModule(path string) string {
 	out, _ := exec.Command(path, "-V").CombinedOutput()
-	m := modulesPath.FindSubmatch(out)
+	m := regexp.MustCompile(`--modules-path=(\S+)`).FindSubmatch(out)
 	if m == nil || !strings.Contains(string(out), "--with-stream=dynamic") {
 		return ""
 	}
