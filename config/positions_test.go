@@ -56,7 +56,7 @@ func TestPositionsStop(t *testing.T) {
 	for _, c := range []struct {
 		text         string
 		line, column int
-		limit        bool
+		final        bool
 	}{
 		{"a", 1, 2, false},
 		{"a = 1\nb = \"x\n", 2, 7, false},
@@ -84,10 +84,10 @@ func TestPositionsStop(t *testing.T) {
 			t.Errorf("%.20q is not refused", c.text)
 			continue
 		}
-		if stop.final != c.limit || stop.line != c.line || stop.column != c.column {
-			t.Errorf("%.20q: stopped at %d:%d (limit %t), want %d:%d (limit %t)", c.text, stop.line, stop.column, stop.final, c.line, c.column, c.limit)
+		if stop.final != c.final || stop.line != c.line || stop.column != c.column {
+			t.Errorf("%.20q: stopped at %d:%d (final %t), want %d:%d (final %t)", c.text, stop.line, stop.column, stop.final, c.line, c.column, c.final)
 		}
-		if _, err := decode(c.text); err == nil && !c.limit {
+		if _, err := decode(c.text); err == nil && !c.final {
 			t.Errorf("%.20q: the decoder takes it", c.text)
 		}
 	}
