@@ -83,6 +83,10 @@ func (c *Control) apply(s *config.Snapshot) error {
 		err := c.loops[i].Loop.Do(func() { failed = append(failed, plan.do(p, i, over, leaving)) })
 		failed = append(failed, err)
 	}
+	for i := range c.loops {
+		// A loop closes what was given up at the end of its turn; this waits for the next one.
+		_ = c.loops[i].Loop.Do(func() {})
+	}
 	if err := errors.Join(failed...); err != nil {
 		// The kernel has no memory for a registration, or a loop has ended. The proxy has closed what it could not use, so
 		// that those descriptors are nobody's; the next change opens them again.
