@@ -125,6 +125,31 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
+// Wake-ups that fall together with the taking of the one before: none may leave the loop deaf to the next.
+func TestWakeUpsNeverDeafen(t *testing.T) {
+	l := running(t, Options{})
+	for round := range 20 {
+		late := time.Now().Add(patienceOfTests)
+		for end := l.Stats().Waits + 1000; l.Stats().Waits < end; l.poller.Wake() {
+			if time.Now().After(late) {
+				t.Fatalf("deaf in round %d", round)
+			}
+		}
+		done := make(chan error, 1)
+		go func() { done <- l.Do(func() {}) }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(patienceOfTests):
+			t.Fatalf("deaf at the end of round %d", round)
+		}
+		// A blocked loop hears nothing but wake-ups.
+		awaitBlocked(t, l)
+	}
+}
+
 // Whoever calls Do while the loop stops gets an answer, and nil only when the function has run.
 func TestDoMeetsStop(t *testing.T) {
 	for range 200 {

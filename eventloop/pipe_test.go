@@ -254,6 +254,15 @@ func TestChunks(t *testing.T) {
 		t.Errorf("ReturnChunk gives %p at the end of a chain", next)
 	}
 
+	// Returned link by link, leased one by one: none brings another along.
+	l.ReturnChunk(l.LeaseChunk())
+	c, d := l.LeaseChunk(), l.LeaseChunk()
+	l.ReturnChunk(c)
+	l.ReturnChunk(d)
+	if c := l.LeaseChunk(); c.Next != nil {
+		t.Errorf("a leased chunk is followed by %p", c.Next)
+	}
+
 	// A crowd's chunks are not kept for ever.
 	var crowd *Chunk
 	for range 3 * idleChunks {

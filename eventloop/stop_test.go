@@ -181,8 +181,19 @@ func TestDestroyClosesAll(t *testing.T) {
 		t.Errorf("%d descriptors more, want 7: the poller's two, three registered, a pipe's two", n-before)
 	}
 	l.Destroy()
-	l.Destroy()
 	if n := openFDs(t); n != before {
 		t.Errorf("%d descriptors more after Destroy than before", n-before)
+	}
+	// Others get the numbers, and a second Destroy does nothing to them.
+	var others []int
+	for range 7 {
+		others = append(others, openFD(t))
+	}
+	closeAtEnd(t, others...)
+	l.Destroy()
+	for _, fd := range others {
+		if !isOpen(fd) {
+			t.Errorf("a second Destroy closed another's descriptor %d", fd)
+		}
 	}
 }
