@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"io"
 	"strconv"
 	"strings"
 
@@ -25,15 +26,22 @@ type family struct {
 	write  func(x *exposition, r *Report)
 }
 
-// exposition builds text in the Prometheus format 0.0.4. Label values are given in the order of the family's labels.
+// exposition writes the Prometheus text format 0.0.4, piece by piece: with many endpoints the whole is tens of megabytes. Label
+// values are given in the order of the family's labels.
 type exposition struct {
-	text []byte
-	of   *family
+	w      io.Writer
+	err    error  // w's first
+	text   []byte // not yet written
+	of     *family
+	series int // of the family
 }
+
+// pieceSize is how much text is written at once.
+const pieceSize = 64 << 10
 
 // family writes a family; nothing if it has no series.
 func (x *exposition) family(f *family, r *Report) {
-	x.of = f
+	x.of, x.series = f, 0
 	start := len(x.text)
 	x.text = append(x.text, "# HELP "...)
 	x.text = append(x.text, f.name...)
@@ -44,22 +52,29 @@ func (x *exposition) family(f *family, r *Report) {
 	x.text = append(x.text, ' ')
 	x.text = append(x.text, f.kind...)
 	x.text = append(x.text, '\n')
-	head := len(x.text)
-	if f.write(x, r); len(x.text) == head {
+	if f.write(x, r); x.series == 0 {
 		x.text = x.text[:start]
 	}
+}
+
+// flush writes what there is.
+func (x *exposition) flush() {
+	if x.err == nil {
+		_, x.err = x.w.Write(x.text)
+	}
+	x.text = x.text[:0]
 }
 
 func (x *exposition) uint(v uint64, labels ...string) {
 	x.begin("", "", labels)
 	x.text = strconv.AppendUint(x.text, v, 10)
-	x.text = append(x.text, '\n')
+	x.end()
 }
 
 func (x *exposition) int(v int64, labels ...string) {
 	x.begin("", "", labels)
 	x.text = strconv.AppendInt(x.text, v, 10)
-	x.text = append(x.text, '\n')
+	x.end()
 }
 
 func (x *exposition) bool(v bool, labels ...string) {
@@ -77,7 +92,7 @@ func (x *exposition) float(v float64, labels ...string) {
 
 func (x *exposition) number(v float64) {
 	x.text = strconv.AppendFloat(x.text, v, 'g', -1, 64)
-	x.text = append(x.text, '\n')
+	x.end()
 }
 
 func (x *exposition) histogram(h *Histogram, labels ...string) {
@@ -86,13 +101,13 @@ func (x *exposition) histogram(h *Histogram, labels ...string) {
 		seen += n
 		x.begin("_bucket", bucketBounds[i], labels)
 		x.text = strconv.AppendUint(x.text, seen, 10)
-		x.text = append(x.text, '\n')
+		x.end()
 	}
 	x.begin("_sum", "", labels)
 	x.number(h.reading.Sum.Seconds())
 	x.begin("_count", "", labels)
 	x.text = strconv.AppendUint(x.text, seen, 10)
-	x.text = append(x.text, '\n')
+	x.end()
 }
 
 // bucketBounds are the values of the label le.
@@ -106,8 +121,17 @@ var bucketBounds = func() (bounds [l4.HistogramBuckets]string) {
 	return bounds
 }()
 
+// end ends a series' line.
+func (x *exposition) end() {
+	x.text = append(x.text, '\n')
+	if len(x.text) >= pieceSize {
+		x.flush()
+	}
+}
+
 // begin writes a series' name and labels, le among them unless it is "".
 func (x *exposition) begin(suffix, le string, labels []string) {
+	x.series++
 	x.text = append(x.text, x.of.name...)
 	x.text = append(x.text, suffix...)
 	open := byte('{')
@@ -135,6 +159,9 @@ func appendLabel(text []byte, open byte, name, value string) []byte {
 
 // appendEscaped appends a label value: valid UTF-8, with backslash, quote and line feed escaped.
 func appendEscaped(text []byte, value string) []byte {
+	if plain(value) {
+		return append(text, value...)
+	}
 	value = strings.ToValidUTF8(value, "\uFFFD")
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; c {
@@ -147,6 +174,16 @@ func appendEscaped(text []byte, value string) []byte {
 		}
 	}
 	return text
+}
+
+// plain reports whether a value is ASCII with nothing to escape, as nearly all are.
+func plain(value string) bool {
+	for i := 0; i < len(value); i++ {
+		if c := value[i]; c >= 0x80 || c == '\\' || c == '"' || c == '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 var escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)

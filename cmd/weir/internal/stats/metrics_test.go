@@ -30,27 +30,26 @@ func parse(t testing.TB, text []byte) map[string]*dto.MetricFamily {
 }
 
 // own returns the families that weir makes, without those of the Go runtime.
-func own(r *Report) []byte {
-	var x exposition
-	for _, s := range sections() {
-		for i := range s.families {
-			x.family(&s.families[i], r)
-		}
+func own(t testing.TB, r *Report) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := writeFamilies(&b, r); err != nil {
+		t.Fatal(err)
 	}
-	return x.text
+	return b.Bytes()
 }
 
 func TestMetricsGolden(t *testing.T) {
 	s := newScene(t)
 	s.busy(t)
-	golden(t, "testdata/busy.prom", own(s.report()))
+	golden(t, "testdata/busy.prom", own(t, s.report()))
 }
 
 // TestTableIsWhatIsEmitted holds every family against its row of the table: type, help, exactly its labels, and no series twice.
 func TestTableIsWhatIsEmitted(t *testing.T) {
 	s := newScene(t)
 	s.busy(t)
-	parsed := parse(t, own(s.report()))
+	parsed := parse(t, own(t, s.report()))
 	for _, s := range sections() {
 		for _, f := range s.families {
 			got := parsed[f.name]
@@ -155,17 +154,28 @@ func TestWholeExposition(t *testing.T) {
 		}
 	}
 	failing := errors.New("full")
-	if err := WriteMetrics(failingWriter{failing}, s.report()); !errors.Is(err, failing) {
-		t.Errorf("a failing writer: %v", err)
+	for _, after := range []int{0, 1} {
+		if err := WriteMetrics(&failingWriter{after, failing}, s.report()); !errors.Is(err, failing) {
+			t.Errorf("a writer that fails after %d writes: %v", after, err)
+		}
 	}
 }
 
-type failingWriter struct{ err error }
+// failingWriter takes some writes and fails then.
+type failingWriter struct {
+	takes int
+	err   error
+}
 
-func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.takes--; w.takes < 0 {
+		return 0, w.err
+	}
+	return len(p), nil
+}
 
 func TestEmptyReport(t *testing.T) {
-	parsed := parse(t, own(NewSampler(Options{}).Report()))
+	parsed := parse(t, own(t, NewSampler(Options{}).Report()))
 	if parsed["weir_build_info"] == nil {
 		t.Error("weir_build_info is missing")
 	}
@@ -204,14 +214,39 @@ func FuzzLabelValue(f *testing.F) {
 	})
 }
 
-// BenchmarkMetrics reads and writes 10,000 endpoints, as a scrape does.
-func BenchmarkMetrics(b *testing.B) {
-	s := newScene(b)
-	members := make([]lb.Member, 10_000)
+// many adds a cluster of so many endpoints.
+func (s *scene) many(t testing.TB, n int) {
+	t.Helper()
+	members := make([]lb.Member, n)
 	for i := range members {
 		members[i] = lb.Member{Endpoint: lb.NewEndpoint(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80)), Weight: 1}
 	}
-	s.cluster(b, "many", members...)
+	s.cluster(t, "many", members...)
+}
+
+// TestPieces holds that nothing is lost or doubled where an exposition of many pieces was cut.
+func TestPieces(t *testing.T) {
+	s := newScene(t)
+	s.many(t, 1500)
+	s.endpoints[len(s.endpoints)-1].Loops[0].Resets.Store(7)
+	text := own(t, s.report())
+	if len(text) < 10*pieceSize {
+		t.Fatalf("%d bytes are no test of pieces of %d", len(text), pieceSize)
+	}
+	parsed := parse(t, text)
+	resets := parsed["weir_endpoint_resets_total"].GetMetric()
+	if n := len(resets); n != 1504 {
+		t.Fatalf("%d endpoints, want 1504", n)
+	}
+	if v := resets[1499].GetCounter().GetValue(); v != 7 {
+		t.Errorf("the last endpoint of many has %v, want 7", v)
+	}
+}
+
+// BenchmarkMetrics reads and writes 10,000 endpoints, as a scrape does.
+func BenchmarkMetrics(b *testing.B) {
+	s := newScene(b)
+	s.many(b, 10_000)
 	s.sample()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -219,5 +254,5 @@ func BenchmarkMetrics(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.SetBytes(int64(len(own(s.report()))))
+	b.SetBytes(int64(len(own(b, s.report()))))
 }

@@ -18,11 +18,12 @@ type Sampler struct {
 	// Immutable.
 	options Options
 	stop    chan struct{}
-	done    chan struct{}
 
-	mu      sync.Mutex
-	window  window
-	running bool
+	stopOnce sync.Once
+	running  sync.WaitGroup
+
+	mu     sync.Mutex
+	window window
 }
 
 // NewSampler returns a Sampler at rest: its Reports are whole, but for the rates.
@@ -33,31 +34,22 @@ func NewSampler(o Options) *Sampler {
 	if o.View == nil {
 		o.View = func() *View { return nil }
 	}
-	return &Sampler{options: o, stop: make(chan struct{}), done: make(chan struct{})}
+	return &Sampler{options: o, stop: make(chan struct{})}
 }
 
 // Start takes the first sample and goes on in the background. It is called once.
 func (s *Sampler) Start() {
 	s.Sample()
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
-	go s.run()
+	s.running.Go(s.run)
 }
 
-// Close ends what Start began and returns when it has ended. It is called at most once.
+// Close ends what Start began and returns when it has ended. It may be called again.
 func (s *Sampler) Close() {
-	close(s.stop)
-	s.mu.Lock()
-	running := s.running
-	s.mu.Unlock()
-	if running {
-		<-s.done
-	}
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.running.Wait()
 }
 
 func (s *Sampler) run() {
-	defer close(s.done)
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
