@@ -51,3 +51,11 @@ func (c *boundedConn) Close() error {
 	c.once.Do(func() { <-c.places })
 	return err
 }
+
+// CloseWrite sends FIN: net/http ends an answer with it that the client may read while it still writes itself.
+func (c *boundedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

@@ -51,7 +51,7 @@ func (s *Server) handler() http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			header.Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, r.Method+" changes nothing here: use GET or HEAD")
+			writeLine(w, http.StatusMethodNotAllowed, r.Method+" changes nothing here: use GET or HEAD")
 			return
 		}
 		p, found := pages[r.URL.Path]
@@ -59,7 +59,7 @@ func (s *Server) handler() http.Handler {
 			return
 		}
 		if !found {
-			refuse(w, http.StatusNotFound, "there is no such page: GET / lists what there is")
+			writeLine(w, http.StatusNotFound, "there is no such page: GET / lists what there is")
 			return
 		}
 		p.serve(w, r)
@@ -70,7 +70,7 @@ func (s *Server) handler() http.Handler {
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	if !s.tokens.required() {
 		if s.socket == nil && !safeHost(r.Host) {
-			refuse(w, http.StatusMisdirectedRequest, "this address answers to an IP address or localhost only: use one of them in the URL, or set token_file")
+			writeLine(w, http.StatusMisdirectedRequest, "this address answers to an IP address or localhost only: use one of them in the URL, or set token_file")
 			return false
 		}
 		return true
@@ -85,7 +85,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if !allowed {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="weir"`)
-		refuse(w, http.StatusUnauthorized, `send the token of token_file: "Authorization: Bearer TOKEN"`)
+		writeLine(w, http.StatusUnauthorized, `send the token of token_file: "Authorization: Bearer TOKEN"`)
 	}
 	return allowed
 }
@@ -113,16 +113,16 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, plainText, &b)
 }
 
-func (s *Server) live(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusOK, "live") }
+func (s *Server) live(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "live") }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	switch v := s.options.View(); {
 	case v == nil:
-		refuse(w, http.StatusServiceUnavailable, "starting")
+		writeLine(w, http.StatusServiceUnavailable, "starting")
 	case v.Draining:
-		refuse(w, http.StatusServiceUnavailable, "draining")
+		writeLine(w, http.StatusServiceUnavailable, "draining")
 	default:
-		refuse(w, http.StatusOK, "ready")
+		writeLine(w, http.StatusOK, "ready")
 	}
 }
 
@@ -136,26 +136,28 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 	case "text":
 		s.answer(w, &b, plainText, stats.WriteText(&b, s.sampler.Report()))
 	default:
-		refuse(w, http.StatusBadRequest, "unknown format: use format=json or format=text")
+		writeLine(w, http.StatusBadRequest, "unknown format: use format=json or format=text")
 	}
 }
 
 func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	s.answer(w, &b, stats.MetricsContentType, stats.WriteMetrics(&b, s.sampler.Report()))
+	w.Header().Set("Content-Type", stats.MetricsContentType)
+	if err := stats.WriteMetrics(w, s.sampler.Report()); err != nil {
+		s.options.Log.Debug("metrics were cut short", "err", err) // the client has gone
+	}
 }
 
 func (s *Server) answer(w http.ResponseWriter, b *bytes.Buffer, contentType string, err error) {
 	if err != nil {
 		s.options.Log.Error("a page could not be made", "err", err)
-		refuse(w, http.StatusInternalServerError, "the page could not be made: see the log")
+		writeLine(w, http.StatusInternalServerError, "the page could not be made: see the log")
 		return
 	}
 	write(w, http.StatusOK, contentType, b)
 }
 
-// refuse answers with one line.
-func refuse(w http.ResponseWriter, status int, line string) {
+// writeLine answers with one line.
+func writeLine(w http.ResponseWriter, status int, line string) {
 	write(w, status, plainText, bytes.NewBufferString(line+"\n"))
 }
 

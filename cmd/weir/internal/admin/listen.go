@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,6 +55,7 @@ const socketMode fs.FileMode = 0o660
 type socketFile struct {
 	path string
 	info fs.FileInfo
+	once sync.Once
 }
 
 // listenUnix listens on a Unix socket and takes the place of one that nobody answers on any more. The file never has a wider
@@ -84,11 +86,14 @@ func listenUnix(path string) (net.Listener, *socketFile, error) {
 	return ln, &socketFile{path: path, info: info}, nil
 }
 
-// remove removes the file unless another process has put its own there.
+// remove removes the file, once, unless another process has put its own there. It is called while the socket is still open: that
+// holds the inode, whose number nobody else can have until then.
 func (f *socketFile) remove() {
-	if info, err := os.Lstat(f.path); err == nil && os.SameFile(info, f.info) {
-		_ = os.Remove(f.path)
-	}
+	f.once.Do(func() {
+		if info, err := os.Lstat(f.path); err == nil && os.SameFile(info, f.info) {
+			_ = os.Remove(f.path)
+		}
+	})
 }
 
 // removeStale removes a socket that a process left behind; it is an error if there is a file of another kind, or if somebody answers.

@@ -133,10 +133,13 @@ func (s *Server) SetTokenFile(path string) error {
 }
 
 // Close stops listening, removes a Unix socket's file and lets requests under way finish until ctx ends; then it cuts them and
-// returns ctx's error.
+// returns ctx's error. It may be called again.
 func (s *Server) Close(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
+	}
+	if s.socket != nil {
+		s.socket.remove()
 	}
 	err := s.http.Shutdown(ctx)
 	if err != nil {
@@ -144,9 +147,6 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	<-s.done
 	s.sampler.Close()
-	if s.socket != nil {
-		s.socket.remove()
-	}
 	if err != nil {
 		return fmt.Errorf("admin %s: close: %w", s.options.Listen, err)
 	}
