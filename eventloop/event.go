@@ -30,5 +30,6 @@ type Handler interface {
 	Ready(tok Token, arg uint32, ev Events)
 }
 
-// HandlerID names a Handler in its loop; slots hold it instead of an interface, to stay small.
+// HandlerID names a Handler in its loop; slots hold it instead of an interface, to stay small. A loop has a handler for each
+// kind of registration, never one for each registration: at most 256, and they are never taken back.
 type HandlerID uint8
