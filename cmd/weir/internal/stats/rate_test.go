@@ -29,6 +29,7 @@ func TestRate(t *testing.T) {
 		"two samples":             {samples: every(2, 10), after: sampleEvery, count: 20, want: 5},
 		"steady for long":         {samples: every(100, 10), after: sampleEvery, count: 1000, want: 5},
 		"only the last ten count": {samples: append(every(3, 1000), []step{{sampleEvery, 2000, false}, {sampleEvery, 2000, false}, {sampleEvery, 2000, false}, {sampleEvery, 2000, false}, {sampleEvery, 2000, false}}...), after: time.Second, count: 2000, want: 0},
+		"the oldest kept counts":  {samples: append(every(3, 0), []step{{sampleEvery, 100, false}, {sampleEvery, 100, false}, {sampleEvery, 100, false}, {sampleEvery, 100, false}, {sampleEvery, 100, false}}...), after: 10 * time.Second, count: 100, want: 5},
 		"began anew":              {samples: []step{{0, 100, false}, {sampleEvery, 110, false}}, after: time.Second, count: 3, want: 0},
 		"gone and back":           {samples: append(every(4, 10), step{after: sampleEvery, gone: true}, step{after: sampleEvery, count: 0}), after: 2 * time.Second, count: 8, want: 4},
 		"late samples":            {samples: []step{{0, 0, false}, {time.Minute, 60, false}}, after: time.Minute, count: 120, want: 1},
