@@ -21,7 +21,9 @@ It needs no configuration. End it with Ctrl-C.`,
 		Example: `  weir demo
   weir demo --listen 127.0.0.1:8000 --admin 127.0.0.1:9000
   weir demo --listen 127.0.0.1:0 --admin ""       # any free port, no administrative side`,
-		Args: cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(at, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -40,6 +40,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	}
 	var bad config.Errors
 	var failed failure
+	var unread unreadable
 	switch {
 	case errors.As(err, &bad):
 		for _, e := range bad {
@@ -49,6 +50,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &failed):
 		_, _ = fmt.Fprintf(stderr, "weir: %v\n", err)
 		return exitFailure
+	case errors.As(err, &unread):
+		_, _ = fmt.Fprintf(stderr, "weir: %v\n", err)
+		return exitUsage
 	}
 	_, _ = fmt.Fprintf(stderr, "weir: %v\nsee: %s --help\n", err, cmd.CommandPath())
 	return exitUsage
@@ -66,11 +70,41 @@ losing a connection.`,
   weir run -c weir.toml            # run it; kill -HUP to read it again, kill -TERM to drain`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return errors.New("a command is needed: run, check, demo or version")
 		},
 	}
 	root.AddCommand(runCommand(), checkCommand(), demoCommand(), versionCommand())
 	return root
+}
+
+// knownCommand refuses what is no command, and names those that are near.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q, did you mean %q?", args[0], near[0])
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// flagsOnly refuses arguments.
+func flagsOnly(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// fileByFlag refuses arguments; the one that people give is the file.
+func fileByFlag(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q: a file is given as -c %[1]s", args[0])
+	}
+	return nil
 }

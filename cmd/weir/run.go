@@ -25,7 +25,9 @@ Signals:
     cluster = "web"
     [clusters.web]
     endpoints = ["10.0.0.1:80", "10.0.0.2:80"]'`,
-		Args: cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+
+		Args: fileByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(service{load: from.load, stderr: cmd.ErrOrStderr()})
 		},
@@ -43,7 +45,9 @@ func checkCommand() *cobra.Command {
 line of its own. It exits 0 when there is none and 2 otherwise.`,
 		Example: `  weir check -c weir.toml
   weir check -c weir.toml --set process.loops=2`,
-		Args: cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+
+		Args: fileByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := from.load()
 			if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -30,8 +31,17 @@ func (s *sources) load() (*config.Snapshot, error) {
 	if s.file == "" && len(s.overrides) == 0 {
 		return nil, errors.New("no configuration: give -c FILE, --config-toml or --set")
 	}
-	return config.Load(s.file, s.overrides...)
+	snapshot, err := config.Load(s.file, s.overrides...)
+	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+		return nil, unreadable{cause}
+	}
+	return snapshot, err
 }
+
+// unreadable is an error of the configuration's file that no help text would help with.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
 
 // override is a flag that adds a source; those of one kind are numbered for error messages.
 type override struct {

@@ -46,11 +46,13 @@ func thisVersion() buildInfo {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Say which build this is",
-		Long:    "Version prints the version, the commit and its date, the Go version and the platform.",
-		Example: "  weir version",
-		Args:    cobra.NoArgs,
+		Use:                   "version",
+		Short:                 "Say which build this is",
+		Long:                  "Version prints the version, the commit and its date, the Go version and the platform.",
+		Example:               "  weir version",
+		DisableFlagsInUseLine: true,
+
+		Args: flagsOnly,
 		Run: func(cmd *cobra.Command, _ []string) {
 			v := thisVersion()
 			cmd.Printf("weir %s\ncommit   %s\ndate     %s\ngo       %s\nplatform %s\n", v.Version, v.Commit, v.Date, v.Go, v.Platform)
