@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// proxied is a configuration with one listener before one endpoint.
+const proxied = `
+[process]
+loops = 2
+drain_timeout = "%s"
+[admin]
+listen = "127.0.0.1:0"
+[listeners.web]
+bind = "127.0.0.1:0"
+cluster = "web"
+[clusters.web]
+endpoints = ["%s"]
+`
+
+func TestReloadBySignal(t *testing.T) {
+	backend := echoServer(t)
+	file := filepath.Join(t.TempDir(), "weir.toml")
+	write(t, file, proxied, "10s", backend)
+	p := weir(t, "run", "-c", file, "--set", "clusters.web.connect_attempts=2")
+	web := p.at("web")
+	c := session(t, web)
+
+	write(t, file, proxied+`
+[listeners.more]
+bind = "127.0.0.1:0"
+cluster = "web"
+`, "10s", backend)
+	p.signal(syscall.SIGHUP)
+	p.says(`level=INFO msg="configuration applied" listeners_added=\[more\]$`)
+	session(t, p.at("more"))
+
+	write(t, file, "[listeners.web]\nbind = 1\nclutser = 'x'\n")
+	p.signal(syscall.SIGHUP)
+	p.says(`level=ERROR msg="configuration refused" error=".*weir.toml:2: listeners.web.bind: `)
+	p.says(`level=ERROR msg="configuration refused" error=".*weir.toml:3: listeners.web.clutser: `)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.says(`level=ERROR msg="configuration refused" error="open .*weir.toml: no such file or directory"`)
+
+	// Nothing has changed: the old session, the listeners.
+	if err := echo(c); err != nil {
+		t.Error(err)
+	}
+	session(t, web)
+	session(t, p.at("more"))
+	_, text := get(t, "http://"+p.says(`msg="admin listening" address=(\S+)`)[1]+"/stats?format=text")
+	if !strings.Contains(text, "1 applied") || !strings.Contains(text, "2 failed") || !strings.Contains(text, web) {
+		t.Errorf("/stats:\n%s", text)
+	}
+
+	write(t, file, proxied, "0s", backend)
+	p.signal(syscall.SIGHUP)
+	p.says(`listeners_removed=\[more\]`)
+	p.terminate()
+}
+
+func TestTerminateWaitsForSessions(t *testing.T) {
+	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "1h", echoServer(t)))
+	web := p.at("web")
+	admin := "http://" + p.says(`msg="admin listening" address=(\S+)`)[1]
+	if code, _ := get(t, admin+"/ready"); code != 200 {
+		t.Errorf("/ready: %d", code)
+	}
+	c := session(t, web)
+	p.signal(syscall.SIGTERM)
+	p.eventually("nobody listens", func() bool {
+		other, err := net.Dial("tcp", web)
+		if err == nil {
+			_ = other.Close()
+		}
+		return err != nil
+	})
+	if code, _ := get(t, admin+"/ready"); code != 503 {
+		t.Errorf("/ready while draining: %d", code)
+	}
+	if err := echo(c); err != nil {
+		t.Errorf("the session did not go on: %v", err)
+	}
+	p.signal(syscall.SIGHUP) // ignored now
+	_ = c.Close()
+	p.ends(0)
+	p.says("msg=drained")
+}
+
+func TestDrainEndsSessionsInTime(t *testing.T) {
+	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "500ms", echoServer(t)))
+	web := p.at("web")
+	var conns []net.Conn
+	for range 20 {
+		conns = append(conns, session(t, web))
+	}
+	p.terminate()
+	for _, c := range conns {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a session was not ended")
+		}
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "24h", echoServer(t)))
+		session(t, p.at("web"))
+		p.signal(syscall.SIGTERM)
+		p.says("msg=draining sessions=1")
+		p.signal(s)
+		p.ends(1)
+		p.says("^weir: ended by a second signal$")
+	}
+}
+
+func TestFormatFollowsTheConfiguration(t *testing.T) {
+	backend := echoServer(t)
+	file := filepath.Join(t.TempDir(), "weir.toml")
+	write(t, file, proxied+"[process]", "1s", backend) // a table twice: refused
+	if out, err := exec.Command(binary, "check", "-c", file).CombinedOutput(); err == nil {
+		t.Fatalf("%s", out)
+	}
+	write(t, file, proxied, "1s", backend)
+	p := weir(t, "run", "-c", file)
+	p.at("web")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("[process]"), []byte("[process]\nlog_format = \"json\""), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.says(`"configuration applied"`)
+	p.signal(syscall.SIGHUP)
+	p.says(`^\{.*"msg":"configuration read again, nothing changed"\}`)
+	p.terminate()
+}
+
+func TestDemo(t *testing.T) {
+	p := weir(t, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	web := "http://" + p.at("demo")
+	admin := "http://" + p.says(`msg="admin listening" address=(\S+)`)[1]
+	p.says("weir runs")
+	seen := map[string]int{}
+	for range 6 {
+		_, line := get(t, web)
+		seen[line]++
+	}
+	for _, line := range []string{"backend 1 (one)\n", "backend 2 (two)\n", "backend 3 (three)\n"} {
+		if seen[line] != 2 {
+			t.Errorf("%q came %d times of 6", line, seen[line])
+		}
+	}
+	if code, _ := get(t, admin+"/ready"); code != 200 {
+		t.Errorf("/ready: %d", code)
+	}
+	p.terminate()
+}
+
+func TestDemoRefusesNonsense(t *testing.T) {
+	p := weir(t, "demo", "--listen", "nonsense", "--admin", "")
+	p.ends(2)
+	p.says(`^demo:\d+: listeners.demo.bind: `)
+}
