@@ -154,7 +154,8 @@ func checkCluster(r *reader, at *keyPath, n *node, c *Cluster) {
 	}
 	if !c.Policy.Hashes() {
 		const only = "only %s and %s hash, and the policy is %s"
-		if on := n.child("hash_on"); on != nil && on.scalar != "" {
+		// A default that is spelled out says nothing wrong.
+		if on := n.child("hash_on"); on != nil && c.HashOn != SourceIP {
 			r.say(at.key("hash_on"), on, only, RingHash, Maglev, c.Policy)
 		}
 		if c.HashBalance != 0 {
