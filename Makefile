@@ -4,6 +4,7 @@ GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME    ?= 1m
+SHORTFUZZ   ?= 10s
 
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
@@ -15,7 +16,11 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: help
 help: ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: host ## build bin/weir and run the demo
+	./bin/weir demo
 
 .PHONY: host
 host: ## build bin/weir alone
@@ -25,6 +30,43 @@ host: ## build bin/weir alone
 build: host ## build bin/weir, and static binaries for Linux on amd64 and arm64 in dist/
 	GOOS=linux GOARCH=amd64 $(BUILD) -o dist/weir-linux-amd64 ./cmd/weir
 	GOOS=linux GOARCH=arm64 $(BUILD) -o dist/weir-linux-arm64 ./cmd/weir
+
+.PHONY: test
+test: deps lint unit race fuzz-short ## all that a change has to pass
+
+.PHONY: deps
+deps: ## install what tests need, on Debian as root; elsewhere say what is missing
+	scripts/test-deps
+
+.PHONY: unit
+unit: ## run the tests
+	$(GO) test ./...
+
+.PHONY: race
+race: ## run the tests under the race detector
+	$(GO) test -race ./...
+
+.PHONY: lint
+lint: fmt-check ## gofmt, go vet, staticcheck, golangci-lint
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GOLANGCI) run
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w $$($(GO) list -f '{{.Dir}}' ./...)
+
+.PHONY: fmt-check
+fmt-check:
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted (make fmt):"; echo "$$bad"; exit 1; fi
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (1m)
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: fuzz-short
+fuzz-short: ## run the configuration's fuzz targets for SHORTFUZZ (10s)
+	scripts/fuzz $(SHORTFUZZ) ./config
 
 .PHONY: clean
 clean: ## remove what make has built

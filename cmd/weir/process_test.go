@@ -42,6 +42,11 @@ func withBinary(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "weir")
+	// A program built with -race rests for a second at its exit otherwise.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=20 "+os.Getenv("GORACE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	args := append([]string{"build"}, raceFlag...)
 	args = append(args, "-ldflags", "-X main.version=v9.8.7 -X main.commit=c0ffee -X main.date=2026-01-02", "-o", binary, ".")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
