@@ -50,7 +50,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	fs.StringVar(&b.Weir, "weir", "bin/weir", "weir's program")
 	fs.StringVar(&b.HAProxy, "haproxy", "haproxy", "HAProxy's program")
 	fs.StringVar(&b.NGINX, "nginx", "nginx", "NGINX's program")
-	fs.StringVar(&o.contenders, "contenders", strings.Join(measure.AllContenders(), ","), "who takes part, besides direct")
+	fs.StringVar(&o.contenders, "contenders", strings.Join(measure.AllContenders(), ","), "who takes part, besides direct; empty measures the null alone")
 	fs.StringVar(&o.workloads, "workloads", "rtt1,rtt64,rtt1000,bulk,conn,idle", "what work")
 	fs.StringVar(&o.subject, "subject", measure.Weir, "who is compared with the others")
 	fs.IntVar(&o.runner.Rounds, "rounds", 5, "rounds; fewer than five say little")
@@ -67,10 +67,11 @@ func parse(args []string, errs io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	var err error
-	if o.runner.Contenders, err = measure.NewContenders(strings.Split(o.contenders, ","), *b); err != nil {
+	split := func(r rune) bool { return r == ',' }
+	if o.runner.Contenders, err = measure.NewContenders(strings.FieldsFunc(o.contenders, split), *b); err != nil {
 		return o, err
 	}
-	o.runner.Workloads, err = measure.ChooseWorkloads(measure.AllWorkloads(o.quick), strings.Split(o.workloads, ","))
+	o.runner.Workloads, err = measure.ChooseWorkloads(measure.AllWorkloads(o.quick), strings.FieldsFunc(o.workloads, split))
 	return o, err
 }
 
