@@ -157,3 +157,59 @@ func TestDrain(t *testing.T) {
 		_, _ = readToEnd(c)
 	}
 }
+
+// Busy sessions have three quarters of a drain's time to come to their end by themselves.
+func TestDrainLeavesBusySessions(t *testing.T) {
+	b := serve(t, echo)
+	r := newRig(t, rigOptions{}, b.addr)
+	const n = 40
+	var clients []*net.TCPConn
+	for range n {
+		clients = append(clients, r.dial())
+	}
+	talk := func() {
+		for _, c := range clients {
+			mustWrite(t, c, "busy")
+			mustRead(t, c, "busy")
+		}
+	}
+	talk()
+	if err := r.loops[0].Do(func() { r.proxies[0].Drain(10 * time.Second) }); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for range 10 { // a tenth of the time, a tenth of those that rest
+		<-tick.C
+		talk()
+	}
+	for _, c := range clients {
+		_ = c.CloseWrite()
+		mustEOF(t, c)
+	}
+	r.wantClosed(l4.DownstreamClosed, n)
+}
+
+// A session that was still connecting by the cluster as it was when its endpoint was removed, and reaches that endpoint, is drained too.
+func TestDrainEndpointFindsLateComers(t *testing.T) {
+	late := newBackend(t)
+	r := newRig(t, rigOptions{attempts: 2, timeout: 400 * time.Millisecond}, dropping(t), late.addr)
+	e := r.cluster.Endpoints
+	var clients []*net.TCPConn
+	for e[0].Loops[0].Attempts.Load() == 0 { // one that meets the endpoint that drops SYNs first
+		clients = append(clients, r.dial())
+		r.eventually("it is being connected", func() bool {
+			return e[0].Loops[0].Attempts.Load()+e[1].Loops[0].Attempts.Load() == uint64(len(clients))
+		})
+	}
+	if err := r.loops[0].Do(func() { r.proxies[0].DrainEndpoint(e[1], 0) }); err != nil {
+		t.Fatal(err)
+	}
+	for range clients {
+		_ = late.accept()
+	}
+	for _, c := range clients {
+		_, _ = readToEnd(c)
+	}
+	r.wantClosed(l4.Drained, uint64(len(clients)))
+}

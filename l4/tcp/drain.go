@@ -7,11 +7,13 @@ import (
 )
 
 // drain ends some sessions gradually, so that their clients don't all come back at once: at every tick as many as would end
-// the rest evenly over what is left of the time, those that rest before those that are busy.
+// the rest evenly over what is left of the time. Those that are busy have three quarters of it to come to their own end or rest.
 type drain struct {
 	listener *Listener    // nil = any
 	endpoint *l4.Endpoint // nil = any
-	until    int64        // loop time, ns
+	began    int64        // loop time, ns
+	busyFrom int64        // when busy sessions are ended too
+	until    int64
 	running  bool
 }
 
@@ -44,7 +46,8 @@ func (p *Proxy) DrainEndpoint(e *l4.Endpoint, over time.Duration) {
 }
 
 func (p *Proxy) startDrain(d drain, over time.Duration) {
-	d.until, d.running = p.loop.Now()+int64(over), true
+	now := p.loop.Now()
+	d.began, d.busyFrom, d.until, d.running = now, now+int64(over)/4*3, now+int64(over), true
 	for i := range p.drains {
 		if !p.drains[i].running {
 			p.drains[i] = d
@@ -64,13 +67,16 @@ func (h drainer) Expired(i uint32) { h.p.drainOnce(i) }
 
 func (p *Proxy) drainOnce(i uint32) {
 	d := p.drains[i]
-	left := 0
+	left, coming := 0, false
 	for j := range p.sessions.Cap() {
-		if d.covers(p.sessions.At(j)) {
+		switch s := p.sessions.At(j); {
+		case d.covers(s):
 			left++
+		case d.endpoint != nil && s.state == connecting && s.started <= d.began:
+			coming = true // it picks from the cluster as it was, and may yet come to this endpoint
 		}
 	}
-	if left == 0 {
+	if left == 0 && !coming {
 		p.drains[i] = drain{}
 		return
 	}
@@ -83,16 +89,26 @@ func (p *Proxy) drainOnce(i uint32) {
 			share++ // the fraction, as a chance
 		}
 	}
-	for _, busyToo := range []bool{false, true} {
-		for j := uint32(0); j < p.sessions.Cap() && share > 0; j++ {
-			if s := p.sessions.At(j); d.covers(s) && (busyToo || !p.busy(s)) {
-				p.dismiss(s, j, l4.Drained)
-				share--
-			}
+	share = p.dismissSome(d, share, false)
+	if now >= d.busyFrom {
+		p.dismissSome(d, share, true)
+	}
+	next := now + int64(drainTick)
+	if d.until > now {
+		next = min(next, d.until)
+	}
+	p.loop.StartTimer(next, p.drainTimer, i)
+}
+
+// dismissSome ends at most n of the sessions that the drain covers and returns how many of the n are left to end.
+func (p *Proxy) dismissSome(d drain, n int, busyToo bool) int {
+	for j := uint32(0); j < p.sessions.Cap() && n > 0; j++ {
+		if s := p.sessions.At(j); d.covers(s) && (busyToo || !p.busy(s)) {
+			p.dismiss(s, j, l4.Drained)
+			n--
 		}
 	}
-	next := min(now+int64(drainTick), max(d.until, now+1))
-	p.loop.StartTimer(next, p.drainTimer, i)
+	return n
 }
 
 // How a session is found that gives way to a new client: the one longest without a byte among some looked at, and only if it is
