@@ -19,9 +19,9 @@ const (
 
 // A server that dies in the middle of a transfer must look to curl as if weir were not there.
 func TestServerDies(t *testing.T) {
+	need(t, "curl")
 	root := t.TempDir()
 	sparse(t, filepath.Join(root, "file"), 64<<20)
-	need(t, "curl")
 
 	t.Run("download", func(t *testing.T) {
 		server, addr := nginxServer(t, root)

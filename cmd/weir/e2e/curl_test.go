@@ -71,10 +71,10 @@ func fetchHash(t *testing.T, args ...string) string {
 }
 
 func TestCurl(t *testing.T) {
-	root := t.TempDir()
-	_, addr := nginxServer(t, root)
 	need(t, "curl")
 	need(t, "sha256sum")
+	root := t.TempDir()
+	_, addr := nginxServer(t, root)
 
 	t.Run("download of 1 GiB", func(t *testing.T) {
 		const size = 1 << 30

@@ -24,7 +24,7 @@ func withWeir(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	weirBinary = filepath.Join(dir, "weir")
-	build := exec.Command("go", append(append([]string{"build"}, raceFlag...), "-o", weirBinary, "weir/cmd/weir")...)
+	build := exec.Command("go", append(append([]string{"build", "-buildvcs=false"}, raceFlag...), "-o", weirBinary, "weir/cmd/weir")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
 		return 1
