@@ -100,6 +100,9 @@ const (
 func (p *Proxy) connect(s *session, i uint32) unix.Errno {
 	s.counters.Attempts.Add(1)
 	fd, e := eventloop.Connect(s.endpoint.Socket())
+	if noDescriptor(e) && p.loop.DropIdlePipes() > 0 {
+		fd, e = eventloop.Connect(s.endpoint.Socket())
+	}
 	if e != 0 {
 		return e
 	}
@@ -122,9 +125,7 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 		s.counters.TimedOut.Add(1)
 		a.last = l4.ConnectTimeout
 	case unix.EMFILE, unix.ENFILE:
-		p.loop.DropIdlePipes()
-		p.pause(s.on, false)
-		s.on.counters.PausesFiles.Add(1)
+		p.pause(s.on, forDescriptors)
 		a.last = l4.NoDescriptors
 	default:
 		s.counters.ConnectErrors.Add(1)

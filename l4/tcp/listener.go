@@ -14,7 +14,7 @@ import (
 // session keeps the settings it began with.
 type Settings struct {
 	Routes           l4.Routes
-	Buffer           int           // bytes that a direction may hold for a slow peer when it copies; 0 = 64 KiB
+	Buffer           int           // bytes that a direction may hold for a slow peer when it copies; 0 = 64 KiB, at most 1 GiB
 	IdleTimeout      time.Duration // 0 = never
 	HalfCloseTimeout time.Duration // 0 = never
 	MaxDuration      time.Duration // 0 = never
@@ -23,9 +23,12 @@ type Settings struct {
 	Keepalive        time.Duration // of the endpoint's socket; 0 = off
 }
 
+// bufferMost keeps what a direction counts within 32 bits.
+const bufferMost = 1 << 30
+
 func (s *Settings) buffer() int {
 	if s.Buffer > 0 {
-		return s.Buffer
+		return min(s.Buffer, bufferMost)
 	}
 	return 64 << 10
 }
@@ -76,7 +79,8 @@ type listening struct {
 	sockets  []eventloop.Token
 	sessions int // of this loop
 	index    uint32
-	batch    int // connections to accept in one go
+	batch    int               // connections to accept in one go
+	timer    eventloop.TimerID // ends the pause, while there is one
 	paused   bool
 	limited  bool // paused for want of a place, not of descriptors
 	closed   bool // its sockets are closed; it goes when its sessions have gone
@@ -94,16 +98,22 @@ type acceptor struct{ p *Proxy }
 // Ready accepts. The listener's socket is level-triggered: what is left in its queue comes back with the next batch of events. The
 // number taken in one go doubles while the queue is full and falls back to one, so that at low rates no call is spent on learning that
 // the queue is empty.
-func (a acceptor) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+func (a acceptor) Ready(tok eventloop.Token, arg uint32, ev eventloop.Events) {
 	p := a.p
 	ln := p.listening[arg]
+	if ev&eventloop.HungUp != 0 {
+		// It doesn't listen any more: whoever has a duplicate has shut it down. It would be reported, and fail, for ever.
+		ln.counters.AcceptErrors.Add(1)
+		p.loop.Close(tok)
+		return
+	}
 	fd := p.loop.FD(tok)
 	for n := range ln.batch {
-		if !p.acceptOne(ln, fd) {
-			ln.batch = max(1, n)
+		if ln.paused { // perhaps by another of its sockets, in this batch of events
 			return
 		}
-		if ln.paused || ln.closed {
+		if !p.acceptOne(ln, fd) {
+			ln.batch = max(1, n)
 			return
 		}
 	}
@@ -111,22 +121,29 @@ func (a acceptor) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
 }
 
 // Expired ends a pause.
-func (a acceptor) Expired(arg uint32) { a.p.resume(a.p.listening[arg]) }
+func (a acceptor) Expired(arg uint32) {
+	ln := a.p.listening[arg]
+	ln.timer = 0
+	a.p.resume(ln)
+}
 
-// acceptOne accepts one connection; false when there is none or accepting has paused.
+// acceptOne accepts one connection; false when there is none or accepting has paused. Its places are taken first: who was accepted
+// can't be put back into the queue.
 func (p *Proxy) acceptOne(ln *listening, fd int) bool {
-	if !ln.listener.take(ln.settings.MaxConnections) {
-		ln.counters.PausesLimit.Add(1)
-		p.pause(ln, true)
-		return false
-	}
-	if !p.shared.take() && !(p.displace() && p.shared.take()) {
-		ln.listener.active.Add(-1)
-		ln.counters.PausesLimit.Add(1)
-		p.pause(ln, true)
-		return false
+	if !p.takePlaces(ln) {
+		// Nobody gives way to, and nothing pauses for, a client that isn't there.
+		if !waits(fd) {
+			return false
+		}
+		if !p.displaceFor(ln) {
+			p.pause(ln, forPlaces)
+			return false
+		}
 	}
 	client, e := eventloop.Accept(fd, &p.peer)
+	if noDescriptor(e) && p.loop.DropIdlePipes() > 0 {
+		client, e = eventloop.Accept(fd, &p.peer)
+	}
 	if e == 0 {
 		p.open(ln, client, p.peer.AddrPort())
 		return true
@@ -137,37 +154,98 @@ func (p *Proxy) acceptOne(ln *listening, fd int) bool {
 	case unix.EAGAIN:
 		return false
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-		ln.counters.PausesFiles.Add(1)
-		p.loop.DropIdlePipes()
-		p.pause(ln, false)
+		p.pause(ln, forDescriptors)
 		return false
 	}
-	// The connection ended before it was accepted, or the network failed it (accept(2), "Error handling"): on to the next.
 	ln.counters.AcceptErrors.Add(1)
+	switch e {
+	case unix.ECONNABORTED, unix.EINTR, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
+		unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ENONET:
+		// The connection ended before it was accepted, or the network failed it (accept(2), "Error handling"): on to the next.
+		return true
+	}
+	// Not that connection's error: the next attempt would fail too.
+	p.pause(ln, forSense)
+	return false
+}
+
+// noDescriptor reports whether e says that the process or the machine has no descriptor left.
+func noDescriptor(e unix.Errno) bool { return e == unix.EMFILE || e == unix.ENFILE }
+
+// takePlaces takes a place of the listener and one of the process, or neither.
+func (p *Proxy) takePlaces(ln *listening) bool {
+	if !ln.listener.take(ln.settings.MaxConnections) {
+		return false
+	}
+	if !p.shared.take() {
+		ln.listener.active.Add(-1)
+		return false
+	}
 	return true
 }
 
-// pause stops accepting until resume. A timer ends the pause at the latest; a place that is given back ends one that waits for places.
-func (p *Proxy) pause(ln *listening, limited bool) {
+// displaceFor ends an idle session of this loop, if it is the process's limit that stands in the way, and takes places.
+func (p *Proxy) displaceFor(ln *listening) bool {
+	if most := ln.settings.MaxConnections; most > 0 && ln.listener.Active() >= most {
+		return false
+	}
+	return p.displace() && p.takePlaces(ln)
+}
+
+// waits reports whether a connection waits in a listening socket's queue. It costs a system call, and is asked only at a limit.
+func waits(fd int) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds[:], 0)
+	return n > 0 || err != nil
+}
+
+// want is what an accept pause waits for.
+type want uint8
+
+const (
+	forPlaces      want = iota // that a place is given back
+	forDescriptors             // that somebody closes some
+	forSense                   // that accept4 stops failing
+)
+
+// pause stops accepting until resume. A timer ends the pause at the latest.
+func (p *Proxy) pause(ln *listening, w want) {
 	ln.batch = 1
-	if ln.paused {
+	if ln.paused || ln.closed {
 		return
 	}
-	ln.paused, ln.limited = true, limited
+	ln.paused, ln.limited = true, w == forPlaces
 	p.counters.Pauses.Add(1)
 	for _, tok := range ln.sockets {
 		p.loop.SetInterest(tok, 0)
 	}
-	if limited {
-		p.limited++
-		p.shared.waiting(p.id, true)
+	ln.timer = p.loop.StartTimer(p.loop.Now()+int64(acceptPause), p.acceptTimer, ln.index)
+	switch w {
+	case forSense:
+		return
+	case forDescriptors:
+		ln.counters.PausesFiles.Add(1)
+		return
 	}
-	p.loop.StartTimer(p.loop.Now()+int64(acceptPause), p.acceptTimer, ln.index)
+	ln.counters.PausesLimit.Add(1)
+	p.limited++
+	p.shared.waiting(p.id, true)
+	// A place that another loop gave back before it could see that this one waits has woken nobody.
+	if below(ln.listener.Active(), ln.settings.MaxConnections) && below(p.shared.Active(), p.shared.Max()) {
+		p.resume(ln)
+	}
 }
 
+// below reports whether a limit leaves room; 0 is no limit.
+func below(n, limit int64) bool { return limit <= 0 || n < limit }
+
 func (p *Proxy) resume(ln *listening) {
-	if ln == nil || !ln.paused || ln.closed {
+	if !ln.paused {
 		return
+	}
+	if ln.timer != 0 {
+		p.loop.StopTimer(ln.timer)
+		ln.timer = 0
 	}
 	if ln.limited {
 		if p.limited--; p.limited == 0 {
@@ -189,7 +267,8 @@ func (p *Proxy) resumeLimited() {
 	}
 }
 
-// Listen begins to accept on the sockets, which the proxy owns from now on. On the loop.
+// Listen begins to accept on the sockets, which the proxy owns from now on, also when it returns an error: then the kernel refused to
+// watch one of them, and all are closed. On the loop.
 func (p *Proxy) Listen(l *Listener, s *Settings, sockets []int) error {
 	ln := &listening{listener: l, counters: &l.Loops[p.id], settings: s, batch: 1}
 	ln.index = p.placeListening(ln)
@@ -199,7 +278,7 @@ func (p *Proxy) Listen(l *Listener, s *Settings, sockets []int) error {
 			for _, rest := range sockets[i:] {
 				_ = unix.Close(rest)
 			}
-			p.Unlisten(l)
+			p.closeListening(ln) // not what else the listener may have, see Rebind
 			return err
 		}
 		ln.sockets = append(ln.sockets, tok)
@@ -237,7 +316,8 @@ func (p *Proxy) Update(l *Listener, s *Settings) {
 	}
 }
 
-// Rebind begins to accept on other sockets and closes those there were, after their queues were emptied. On the loop.
+// Rebind begins to accept on other sockets and closes those there were, as Unlisten does. On an error, that of Listen, those there were
+// stay. On the loop.
 func (p *Proxy) Rebind(l *Listener, s *Settings, sockets []int) error {
 	old := p.find(l)
 	if err := p.Listen(l, s, sockets); err != nil {
@@ -249,7 +329,8 @@ func (p *Proxy) Rebind(l *Listener, s *Settings, sockets []int) error {
 	return nil
 }
 
-// Unlisten accepts what already waits in the listener's queue and closes its sockets; its sessions go on. On the loop.
+// Unlisten accepts what already waits in the listener's queue, as far as limits and descriptors allow, and closes its sockets, by which
+// the kernel resets what still waits; its sessions go on. On the loop.
 func (p *Proxy) Unlisten(l *Listener) {
 	if ln := p.find(l); ln != nil {
 		p.closeListening(ln)
@@ -261,11 +342,11 @@ func (p *Proxy) closeListening(ln *listening) {
 	for _, tok := range ln.sockets {
 		// Closing the socket would reset what waits in its queue.
 		fd := p.loop.FD(tok)
-		for !ln.paused && p.acceptOne(ln, fd) {
+		for fd >= 0 && !ln.paused && p.acceptOne(ln, fd) {
 		}
 		p.loop.Close(tok)
 	}
-	p.resume(ln) // forgets a pause
+	p.resume(ln) // forgets a pause, its timer and its place among those that wait
 	ln.sockets, ln.closed = nil, true
 	p.forgetListening(ln)
 }

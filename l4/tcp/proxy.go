@@ -47,13 +47,15 @@ func (s *Shared) give() {
 	s.wake()
 }
 
+// wake wakes every loop that waits, once: it has to say again that it waits.
 func (s *Shared) wake() {
 	if s.waiters.Load() == 0 {
 		return
 	}
 	for i, p := range s.proxies {
-		if p != nil && s.waits[i].Load() {
-			_ = p.loop.Post(p.resumeFn)
+		if p != nil && s.waits[i].CompareAndSwap(true, false) {
+			s.waiters.Add(-1)
+			_ = p.loop.Post(p.resumeFn) // a loop that has stopped waits for nothing
 		}
 	}
 }
