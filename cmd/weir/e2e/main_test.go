@@ -1,16 +1,20 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 var (
 	raceFlag   []string // what go build needs to build weir as the tests are built
 	weirBinary string
+	weirFrom   []string // directories of its sources
 )
 
 func TestMain(m *testing.M) { os.Exit(withWeir(m)) }
@@ -29,7 +33,34 @@ func withWeir(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
 		return 1
 	}
+	list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "weir/cmd/weir")
+	out, err := list.Output()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", list, err)
+		return 1
+	}
+	weirFrom = strings.Split(strings.TrimSpace(string(out)), "\n")
 	return m.Run()
+}
+
+// lookAtSources looks at the files that weir is built from. go test keeps a result until a file changes that a test has looked at; the
+// program that a test runs is beyond its sight.
+func lookAtSources(t *testing.T) {
+	t.Helper()
+	for _, dir := range weirFrom {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // missing ends a test for want of something on this machine.

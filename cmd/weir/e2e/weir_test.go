@@ -39,6 +39,7 @@ endpoints = [%s]
 // weir starts weir. When the test is over it has to end well.
 func weir(t *testing.T, config string) *proxy {
 	t.Helper()
+	lookAtSources(t)
 	p := &proxy{file: filepath.Join(t.TempDir(), "weir.toml")}
 	p.write(t, config)
 	cmd := command(t, weirBinary, "run", "-c", p.file)
