@@ -164,9 +164,16 @@ func (p *Proxy) connectingReady(s *session, i uint32, side int, ev eventloop.Eve
 		p.tryNext(s, i, a)
 		return
 	}
-	if ev&eventloop.Writable != 0 {
-		p.connected(s, i, a)
+	if ev&eventloop.Writable == 0 {
+		return
 	}
+	if fd := int(s.sides[upstream].fd); isItsOwnPeer(fd, s.endpoint.Address.Port()) {
+		eventloop.SetAbort(fd) // or its end would keep the port from the endpoint for a minute
+		p.giveUpEndpoint(s, a, unix.ECONNREFUSED)
+		p.tryNext(s, i, a)
+		return
+	}
+	p.connected(s, i, a)
 }
 
 // connectExpired ends the present attempt, or the wait before the next one.
