@@ -1,0 +1,217 @@
+package tcp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/l4"
+	"weir/lb"
+)
+
+// Clients and endpoints of all kinds, over two loops, while listener, clusters and limits change under them: at the end every session
+// that was accepted has ended for one reason, and everything that sessions take was given back.
+func TestChaos(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed) })
+	}
+}
+
+// behave is one end of a session: it reads and writes and ends in one of the ways that there are, by chance.
+func behave(c *net.TCPConn, rng *rand.Rand) {
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond)) // one that waits for a silent other goes
+	buf := make([]byte, 64<<10)
+	for range rng.IntN(6) {
+		switch rng.IntN(7) {
+		case 0:
+			_ = c.SetLinger(0)
+			return
+		case 1:
+			_ = c.CloseWrite()
+		case 2:
+			_, _ = c.Write(buf[:1+rng.IntN(100)])
+		case 3:
+			_, _ = c.Write(buf)
+			_, _ = c.Write(buf)
+			_, _ = c.Write(buf)
+		case 4:
+			_, _ = c.Read(buf[:1+rng.IntN(100)])
+		case 5:
+			_, _ = c.Read(buf)
+		case 6:
+			_ = sendUrgent(c, '!')
+		}
+	}
+}
+
+func chaos(t *testing.T, seed uint64) {
+	const workers, each = 12, 60
+	files := openFiles(t)
+	var mu sync.Mutex
+	dice := rand.New(rand.NewPCG(seed, 1))
+	draw := func() *rand.Rand { // a generator of one's own
+		mu.Lock()
+		defer mu.Unlock()
+		return rand.New(rand.NewPCG(dice.Uint64(), 2))
+	}
+	var addrs []string
+	var backends []*backend
+	for range 3 {
+		b := serve(t, func(c *net.TCPConn) { behave(c, draw()) })
+		backends = append(backends, b)
+		addrs = append(addrs, b.addr)
+	}
+	addrs = append(addrs, refusing(t))
+	o := rigOptions{loops: 2, attempts: 2, timeout: 100 * time.Millisecond, max: 10}
+	r := newRig(t, o, addrs...)
+
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // the operator
+		defer close(stopped)
+		rng := draw()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				r.change(rng)
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			rng := draw()
+			for range each {
+				c, err := net.DialTimeout("tcp", r.addr, 5*time.Second)
+				if err != nil {
+					continue // reset before it knew
+				}
+				behave(c.(*net.TCPConn), rng)
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	<-stopped
+	for i := range r.loops {
+		r.do(i, func(p *Proxy) { p.Drain(0) })
+	}
+	r.wantNothingLeft()
+	for i := range r.loops {
+		r.do(i, func(p *Proxy) { p.loop.DropIdlePipes() })
+		if n := r.loops[i].Stats().Pipes; n != 0 {
+			t.Errorf("loop %d: %d pipes are lost", i, n)
+		}
+	}
+	for _, b := range backends {
+		_ = b.ln.Close()
+	}
+	// The two loops' own: an epoll and an eventfd each.
+	r.eventually("no descriptor is lost", func() bool { return openFiles(t) <= files+4 })
+	t.Logf("%d sessions:%s", r.listener.Loops[0].Sessions.Load()+r.listener.Loops[1].Sessions.Load(), r.reasons())
+}
+
+// change changes something that an operator can change.
+func (r *rig) change(rng *rand.Rand) {
+	set := *r.settings
+	set.Buffer = 4 << 10 << rng.IntN(6)
+	set.MaxConnections = int64(rng.IntN(8)) // 0: none
+	set.HalfCloseTimeout = time.Duration(rng.IntN(3)) * 20 * time.Millisecond
+	set.IdleTimeout = time.Duration(rng.IntN(3)) * 50 * time.Millisecond
+	set.MaxDuration = time.Duration(rng.IntN(3)) * 80 * time.Millisecond
+	next := *r.cluster
+	members := make([]lb.Member, len(next.Endpoints))
+	for i, e := range next.Endpoints {
+		members[i] = lb.Member{Endpoint: e.Balance, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(6))}
+	}
+	var err error
+	if next.Set, err = r.cluster.Set.Next(lb.Options{Policy: lb.Policy(rng.IntN(3))}, members); err != nil {
+		r.t.Error(err)
+		return
+	}
+	if set.Routes.Default = (l4.Target{Clusters: []*l4.Cluster{&next}}); rng.IntN(10) == 0 {
+		set.Routes.Default = l4.Target{}
+	}
+	leaving := next.Endpoints[rng.IntN(len(next.Endpoints))]
+	drains := rng.IntN(10)
+	r.shared.SetMax(int64(4 + rng.IntN(12)))
+	for i, loop := range r.loops {
+		p := r.proxies[i]
+		err := loop.Do(func() {
+			p.Update(r.listener, &set)
+			switch drains {
+			case 0:
+				p.DrainEndpoint(leaving, 5*time.Millisecond)
+			case 1:
+				p.DrainListener(r.listener, 5*time.Millisecond)
+			case 2:
+				p.pause(p.find(r.listener), forDescriptors)
+			}
+		})
+		if err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
+// wantNothingLeft waits until no session is left, and checks that all they took was given back and all that began was counted to its end.
+func (r *rig) wantNothingLeft() {
+	r.t.Helper()
+	r.eventually("no session is left", func() bool { return r.shared.Active() == 0 })
+	for i, loop := range r.loops {
+		r.eventually("no drain is under way", func() (over bool) {
+			r.do(i, func(p *Proxy) {
+				over = true
+				for _, d := range p.drains {
+					over = over && !d.running
+				}
+			})
+			return over
+		})
+		p := r.proxies[i]
+		if err := loop.Do(func() {
+			if p.sessions.Len() != 0 || p.attempts.Len() != 0 {
+				r.t.Errorf("loop %d: %d sessions and %d attempts are out", i, p.sessions.Len(), p.attempts.Len())
+			}
+			if p.limited != 0 || r.shared.waits[i].Load() {
+				r.t.Errorf("loop %d: %d listeners wait for a place", i, p.limited)
+			}
+			for j, ln := range p.listening {
+				if ln != nil {
+					r.t.Errorf("loop %d: listener %d is kept: %+v", i, j, *ln)
+				}
+			}
+		}); err != nil {
+			r.t.Fatal(err)
+		}
+		c := &r.listener.Loops[i]
+		var ended, timed uint64
+		for reason := range l4.NumReasons {
+			ended += c.Closed[reason].Load()
+		}
+		var durations l4.HistogramReading
+		durations.Add(&c.Duration)
+		timed = durations.Count()
+		if n := c.Sessions.Load(); n != ended || n != timed || n != p.counters.Sessions.Load() || c.Active.Load() != 0 || p.counters.Active.Load() != 0 {
+			r.t.Errorf("loop %d: %d accepted, %d ended, %d timed, %d active", i, n, ended, timed, c.Active.Load())
+		}
+	}
+	if n := r.shared.waiters.Load(); n != 0 {
+		r.t.Errorf("%d loops wait for a place", n)
+	}
+	if n := r.listener.Active(); n != 0 {
+		r.t.Errorf("the listener has %d sessions", n)
+	}
+	for _, e := range r.cluster.Endpoints {
+		if n := e.Balance.Active(); n != 0 {
+			r.t.Errorf("endpoint %s has %d sessions", e.Address, n)
+		}
+	}
+}
