@@ -346,7 +346,6 @@ func (p *Proxy) salvage(s *session, from int) {
 		if from == upstream {
 			s.answered = true
 		}
-		dst.hurry() // what Nagle's algorithm held back would go with the reset that follows
 		w, e := eventloop.Write(int(dst.fd), buf[:n])
 		if w > 0 {
 			p.count(s, from, l4.Copied, w)

@@ -49,7 +49,7 @@ type stream struct {
 	noDelay    bool
 }
 
-// session is one client's connection and its endpoint's. It belongs to one loop. About 250 bytes: idle sessions are most of
+// session is one client's connection and its endpoint's. It belongs to one loop. About 200 bytes: idle sessions are most of
 // what a large deployment holds.
 type session struct {
 	sides    [2]stream
