@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawWaitMax bounds a wait that keeps the processor (the scheduler's P): the garbage collector may have to wait so long
-// for this loop when its signal comes just before the system call does.
-const rawWaitMax = 2 * time.Millisecond
+// tick bounds a wait that keeps the processor (the scheduler's P): the garbage collector may have to wait so long for
+// this loop when its signal comes just before the system call does. A descriptor of the epoll set's own ends the wait (timerfd_create(2), kernel 2.6.25),
+// not a timeout: a timeout would set and cancel a timer for every wait that sleeps, which on a virtual machine leaves it twice.
+const tick = 2 * time.Millisecond
 
 // epoll is the Poller over epoll(7) (kernel 2.6.17 and newer for EPOLLRDHUP).
 type epoll struct {
@@ -22,11 +23,20 @@ type epoll struct {
 	waking atomic.Bool // an eventfd write is under way or unread; set for good once closed
 	closed bool        // the closer's own
 
+	// The waiting loop's own.
+	tickFD  int
+	ticking bool // the tick is to come
+	busy    bool // events have come since the last one
+	idle    bool // none came for a whole tick
+
 	waits, blocking, yields atomic.Uint64
 }
 
-// wakeToken marks the eventfd; no slot ever has this index.
-const wakeToken = ^Token(0)
+// Tokens of the poller's own descriptors; no slot ever has these indexes.
+const (
+	wakeToken = ^Token(0)
+	tickToken = ^Token(0) - 1
+)
 
 // NewEpoll returns the kernel's poller; batch is the most events one Wait reports (0 = 256).
 func NewEpoll(batch int) (Poller, error) {
@@ -42,8 +52,18 @@ func NewEpoll(batch int) (Poller, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	p := &epoll{fd: fd, wakeFD: wake, raw: make([]unix.EpollEvent, batch)}
-	if err := p.Add(wake, wakeToken, Readable|edge); err != nil {
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(fd)
+		_ = unix.Close(wake)
+		return nil, fmt.Errorf("timerfd_create: %w", err)
+	}
+	p := &epoll{fd: fd, wakeFD: wake, tickFD: timer, raw: make([]unix.EpollEvent, batch)}
+	err = p.Add(wake, wakeToken, Readable|edge)
+	if err == nil {
+		err = p.Add(timer, tickToken, Readable|edge)
+	}
+	if err != nil {
 		_ = p.Close()
 		return nil, err
 	}
@@ -69,20 +89,66 @@ func (p *epoll) ctl(op, fd int, tok Token, interest Events) error {
 	return nil
 }
 
-// Wait waits in two steps. First a raw system call of at most rawWaitMax, which keeps the scheduler's P: entering a system
+// Wait waits in one of two ways. While events come it is a raw system call, which keeps the scheduler's P: entering a system
 // call the usual way lets sysmon take the P away, and a busy loop then moves from thread to thread, at 20 to 30 % more
-// machine time. The runtime interrupts a raw wait by a signal when it needs the P; EINTR is answered with Gosched. Only a
-// raw wait that found nothing is followed by a blocking one, which lets the P go.
+// machine time. The runtime interrupts a raw wait by a signal when it needs the P; EINTR is answered with Gosched. After a
+// whole tick without an event it is a blocking one, which lets the P go.
+//
+//	       an event                       a tick without an event
+//	busy <────────── idle           busy ─────────────────────────> idle
+//	raw wait, ended by the tick     blocking wait, ended by an event or the timeout
 func (p *epoll) Wait(out []Event, timeout time.Duration) (int, error) {
 	if len(out) > len(p.raw) {
 		out = out[:len(p.raw)]
 	}
-	first := timeout
-	if timeout < 0 || timeout > rawWaitMax {
-		first = rawWaitMax
+	n, err := p.wait(len(out), timeout)
+	if err != nil {
+		return 0, err
 	}
+	kept := 0
+	for i := range p.raw[:n] {
+		ev := &p.raw[i]
+		switch tok := Token(uint32(ev.Fd)) | Token(uint32(ev.Pad))<<32; tok {
+		case wakeToken:
+			p.drainWake()
+		case tickToken:
+			p.ticking, p.idle, p.busy = false, !p.busy, false
+		default:
+			out[kept] = Event{Token: tok, Events: Events(ev.Events)}
+			kept++
+		}
+	}
+	if kept > 0 {
+		p.busy, p.idle = true, false
+	}
+	return kept, nil
+}
+
+// wait waits for at most max events, and returns 0 when the timeout is over or somebody wants the processor.
+func (p *epoll) wait(max int, timeout time.Duration) (int, error) {
 	p.waits.Add(1)
-	n, e := p.rawWait(len(out), milliseconds(first))
+	if p.idle && (timeout < 0 || timeout > tick) {
+		p.blocking.Add(1)
+		ms := -1
+		if timeout >= 0 {
+			ms = milliseconds(timeout)
+		}
+		n, err := unix.EpollWait(p.fd, p.raw[:max], ms)
+		if err == unix.EINTR {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("epoll_wait: %w", err)
+		}
+		return n, nil
+	}
+	ms := -1
+	if timeout >= 0 && timeout <= tick {
+		ms = milliseconds(timeout)
+	} else if !p.ticking && !p.startTick() {
+		ms = milliseconds(tick)
+	}
+	n, e := p.rawWait(max, ms)
 	if e == unix.EINTR {
 		p.yields.Add(1)
 		runtime.Gosched()
@@ -91,34 +157,15 @@ func (p *epoll) Wait(out []Event, timeout time.Duration) (int, error) {
 	if e != 0 {
 		return 0, fmt.Errorf("epoll_pwait: %w", e)
 	}
-	if n == 0 && first != timeout {
-		rest := -1
-		if timeout > 0 {
-			rest = milliseconds(timeout - first)
-		}
-		p.waits.Add(1)
-		p.blocking.Add(1)
-		var err error
-		n, err = unix.EpollWait(p.fd, p.raw[:len(out)], rest)
-		if err == unix.EINTR {
-			return 0, nil
-		}
-		if err != nil {
-			return 0, fmt.Errorf("epoll_wait: %w", err)
-		}
-	}
-	kept := 0
-	for i := range p.raw[:n] {
-		ev := &p.raw[i]
-		tok := Token(uint32(ev.Fd)) | Token(uint32(ev.Pad))<<32
-		if tok == wakeToken {
-			p.drainWake()
-			continue
-		}
-		out[kept] = Event{Token: tok, Events: Events(ev.Events)}
-		kept++
-	}
-	return kept, nil
+	return n, nil
+}
+
+// startTick sets the tick off, once; false when the kernel won't.
+func (p *epoll) startTick() bool {
+	in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(tick))}
+	_, _, e := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(p.tickFD), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
+	p.ticking = e == 0
+	return p.ticking
 }
 
 func (p *epoll) rawWait(max, ms int) (int, unix.Errno) {
@@ -170,6 +217,7 @@ func (p *epoll) Close() error {
 			p.drainWake()
 		}
 	}
+	_ = unix.Close(p.tickFD)
 	_ = unix.Close(p.wakeFD)
 	return unix.Close(p.fd)
 }

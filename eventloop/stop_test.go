@@ -177,8 +177,8 @@ func TestDestroyClosesAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.ReturnPipe(pipe)
-	if n := openFDs(t); n != before+7 {
-		t.Errorf("%d descriptors more, want 7: the poller's two, three registered, a pipe's two", n-before)
+	if n := openFDs(t); n != before+8 {
+		t.Errorf("%d descriptors more, want 8: the poller's three, three registered, a pipe's two", n-before)
 	}
 	l.Destroy()
 	if n := openFDs(t); n != before {

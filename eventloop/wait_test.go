@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A raw wait keeps the scheduler's P. With as many loops as Ps, all of them always in raw waits, a collection can only end if the
@@ -17,7 +19,7 @@ func TestCollectionMeetsRawWaits(t *testing.T) {
 		all = append(all, l)
 		if err := l.Do(func() {
 			var h HandlerID
-			again := onExpired(func(uint32) { l.StartTimer(l.Now()+int64(rawWaitMax)/2, h, 0) })
+			again := onExpired(func(uint32) { l.StartTimer(l.Now()+int64(tick)/2, h, 0) })
 			h = l.HandleTimers(again)
 			again(0)
 		}); err != nil {
@@ -74,24 +76,50 @@ func TestWaitCounts(t *testing.T) {
 				t.Fatalf("Wait reports %d events, %v", n, err)
 			}
 			if now := stats(); now.Yields == was.Yields {
-				if now.Waits-was.Waits != 1+now.Blocking-was.Blocking {
-					t.Errorf("%+v after %+v: want one raw wait", now, was)
+				if now.Waits-was.Waits != 1 {
+					t.Errorf("%+v after %+v: want one wait", now, was)
 				}
 				return now.Blocking - was.Blocking
 			}
 		}
 	}
-	for _, short := range []time.Duration{0, 1, rawWaitMax} {
+	for _, short := range []time.Duration{0, 1, tick} {
 		if wait(short) != 0 {
 			t.Errorf("a wait of %v blocks", short)
 		}
 	}
-	if wait(rawWaitMax+1) != 1 {
-		t.Error("a long wait doesn't block after its raw part")
+	if wait(tick+1) != 0 {
+		t.Error("the first long wait blocks: nothing says yet that the loop is idle")
+	}
+	if wait(tick+1) != 1 {
+		t.Error("a long wait doesn't block after a tick without an event")
+	}
+	if wait(tick) != 0 {
+		t.Error("a short wait blocks when the loop is idle")
+	}
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = unix.Close(fds[0]), unix.Close(fds[1]) }()
+	if err := p.Add(fds[0], token(1, 1), Readable|edge); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(fds[1], []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Wait(out, -1); n != 1 || err != nil {
+		t.Fatalf("Wait reports %d events, %v", n, err)
+	}
+	// Busy until a whole tick has passed without an event; the one under way had one.
+	for k, want := range []uint64{0, 0, 1} {
+		if got := wait(tick + 1); got != want {
+			t.Errorf("wait %d after an event blocked %d times, want %d", k, got, want)
+		}
 	}
 	p.Wake()
-	if wait(-1) != 0 { // and returns
-		t.Error("a wait with a wake-up before it blocks")
+	if wait(-1) != 1 { // and returns
+		t.Error("a wait of an idle loop with a wake-up before it doesn't block")
 	}
 	p.Wake()
 	p.Wake()
