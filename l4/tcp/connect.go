@@ -167,7 +167,7 @@ func (p *Proxy) connectingReady(s *session, i uint32, side int, ev eventloop.Eve
 	if ev&eventloop.Writable == 0 {
 		return
 	}
-	if fd := int(s.sides[upstream].fd); isItsOwnPeer(fd, s.endpoint.Address.Port()) {
+	if fd := int(s.sides[upstream].fd); eventloop.ConnectedToItself(fd, s.endpoint.Address.Port()) {
 		eventloop.SetAbort(fd) // or its end would keep the port from the endpoint for a minute
 		p.giveUpEndpoint(s, a, unix.ECONNREFUSED)
 		p.tryNext(s, i, a)

@@ -1,6 +1,6 @@
 // Package tcp runs TCP sessions: a client's connection, the endpoint's, and the bytes between them.
 //
-// Where a session's code is: listener.go accepts it, connect.go (with itself.go) finds its endpoint, pump.go moves its bytes, deadline.go ends it
+// Where a session's code is: listener.go accepts it, connect.go finds its endpoint, pump.go moves its bytes, deadline.go ends it
 // when nothing moves, session.go holds its state and its end, drain.go ends many of them gently.
 //
 // A direction begins by copying through the loop's buffer and turns to splice(2) when reads are large. FIN and RST pass through as

@@ -39,10 +39,17 @@ endpoints = [%s]
 // weir starts weir. When the test is over it has to end well.
 func weir(t *testing.T, config string) *proxy {
 	t.Helper()
-	lookAtSources(t)
 	p := &proxy{file: filepath.Join(t.TempDir(), "weir.toml")}
 	p.write(t, config)
-	cmd := command(t, weirBinary, "run", "-c", p.file)
+	p.start(t)
+	return p
+}
+
+// start runs the proxy's file, with these further arguments.
+func (p *proxy) start(t *testing.T, args ...string) {
+	t.Helper()
+	lookAtSources(t)
+	cmd := command(t, weirBinary, append([]string{"run", "-c", p.file}, args...)...)
 	p.program = launch(t, cmd, os.Kill) // if the test ends before it should
 	p.admin = p.says(`msg="admin listening" address=(\S+)`)
 	p.says(`msg="weir runs"`)
@@ -55,7 +62,6 @@ func weir(t *testing.T, config string) *proxy {
 			t.Errorf("weir: exit code %d after SIGTERM", code)
 		}
 	})
-	return p
 }
 
 func (p *proxy) write(t *testing.T, config string) {

@@ -1,4 +1,4 @@
-package tcp
+package eventloop
 
 import (
 	"unsafe"
@@ -9,11 +9,11 @@ import (
 // privilegedPorts is where ports begin that the kernel may choose for a connection's own end (ip_local_port_range in ip(7)).
 const privilegedPorts = 1024
 
-// isItsOwnPeer reports whether a socket that was to be connected to that port of an endpoint is connected to itself. When nobody listens
+// ConnectedToItself reports whether a socket that was to be connected to that port of an endpoint is connected to itself. When nobody listens
 // on a port of this machine, the kernel may choose that very port for the connection's own end, and the two SYNs, which are one, meet
 // (RFC 9293, section 3.5, simultaneous open). The client would be served its own bytes, and the endpoint, when it comes back, would find
 // its port in use. It costs a system call, and a second one when the ports are the same.
-func isItsOwnPeer(fd int, port uint16) bool {
+func ConnectedToItself(fd int, port uint16) bool {
 	if port < privilegedPorts {
 		return false
 	}
