@@ -114,10 +114,7 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		return moved
 	}
 	*budget -= n
-	s.active = p.loop.Now()
-	if from == upstream {
-		s.answered = true
-	}
+	p.took(s, from)
 	if n < len(buf) && !src.peerClosed && !src.urgent {
 		src.readable = false // drained; more will be announced
 	}
@@ -141,6 +138,14 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	}
 	p.hold(d, rest)
 	return moved
+}
+
+// took notes that bytes have come from a side.
+func (p *Proxy) took(s *session, from int) {
+	s.active = p.loop.Now()
+	if from == upstream {
+		s.answered = true
+	}
 }
 
 // judgeRead decides by a read of n bytes, which filled the buffer or not, whether the direction should splice.
@@ -185,10 +190,7 @@ func (p *Proxy) spliceIn(s *session, i uint32, from int, d *direction, budget *i
 		return moved
 	}
 	*budget -= n
-	s.active = p.loop.Now()
-	if from == upstream {
-		s.answered = true
-	}
+	p.took(s, from)
 	d.piped = int32(n)
 	if n >= smallSplice {
 		d.streak = 0
