@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME    ?= 1m
-SHORTFUZZ   ?= 10s
+SHORTFUZZ   ?= 50000x
 
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
@@ -65,7 +65,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: fuzz-short
-fuzz-short: ## run the configuration's fuzz targets for SHORTFUZZ (10s)
+fuzz-short: ## run the configuration's fuzz targets for SHORTFUZZ (50,000 inputs)
 	scripts/fuzz $(SHORTFUZZ) ./config
 
 .PHONY: clean

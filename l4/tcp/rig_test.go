@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -46,6 +47,10 @@ func newRig(t testing.TB, o rigOptions, addrs ...string) *rig {
 	}
 	if o.timeout == 0 {
 		o.timeout = 2 * time.Second
+	}
+	// As in weir itself, the loops leave a processor to everybody else: they keep theirs while they wait for what is to come soon.
+	if procs := o.loops + 2; runtime.GOMAXPROCS(0) < procs {
+		runtime.GOMAXPROCS(procs)
 	}
 	r := &rig{t: t, shared: NewShared(o.loops, o.max), listener: NewListener("rig", o.loops)}
 	r.cluster = newCluster(t, o, addrs)
