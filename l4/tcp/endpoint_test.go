@@ -152,8 +152,7 @@ func TestAcceptsAndCloses(t *testing.T) {
 	t.Run("RST", func(t *testing.T) {
 		b := serve(t, func(c *net.TCPConn) { _ = c.SetLinger(0) })
 		r := newRig(t, rigOptions{}, b.addr)
-		c := r.dial()
-		mustReset(t, c)
+		r.mustBeCut(10 * time.Second)
 		r.eventually("the session ended", func() bool {
 			// Whether the reset comes while connecting is the kernel's choice.
 			return r.closed(l4.UpstreamRefused)+r.closed(l4.ConnectRefused) == 1
