@@ -67,8 +67,8 @@ func TestTimeouts(t *testing.T) {
 	t.Run("max duration", func(t *testing.T) {
 		b := serve(t, echo)
 		r := newRig(t, rigOptions{settings: Settings{MaxDuration: 300 * time.Millisecond}}, b.addr)
+		began := time.Now() // before the session can
 		c := r.dial()
-		began := time.Now()
 		for {
 			if _, err := c.Write([]byte("x")); err != nil {
 				break
