@@ -7,13 +7,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/cmd/weir/internal/echotest"
 )
 
 // With 64 descriptors weir has places for some fifteen sessions. Of 500 clients at once all are served in the end, and
 // weir neither dies nor spins on what it can't accept.
 func TestFewDescriptors(t *testing.T) {
 	const clients = 500
-	text := fmt.Sprintf(proxied, "1s", echoServer(t))
+	text := fmt.Sprintf(proxied, "1s", echotest.Serve(t, ""))
 	p := launch(t, "sh", "-c", `ulimit -n 64 && exec "$@"`, "sh", binary, "run", "--config-toml", text)
 	web := p.at("web")
 	admin := "http://" + p.says(`msg="admin listening" address=(\S+)`)[1]

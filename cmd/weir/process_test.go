@@ -165,29 +165,6 @@ func (p *process) terminate() {
 	p.ends(0)
 }
 
-// echoServer sends everything back.
-func echoServer(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, c)
-				_ = c.Close()
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
 // session is a connection through weir that has carried bytes.
 func session(t *testing.T, addr string) net.Conn {
 	t.Helper()

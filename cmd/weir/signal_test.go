@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"weir/cmd/weir/internal/echotest"
 )
 
 // proxied is a configuration with one listener before one endpoint.
@@ -29,7 +31,7 @@ endpoints = ["%s"]
 `
 
 func TestReloadBySignal(t *testing.T) {
-	backend := echoServer(t)
+	backend := echotest.Serve(t, "")
 	file := filepath.Join(t.TempDir(), "weir.toml")
 	write(t, file, proxied, "10s", backend)
 	p := weir(t, "run", "-c", file, "--set", "clusters.web.connect_attempts=2")
@@ -73,7 +75,7 @@ cluster = "web"
 }
 
 func TestTerminateWaitsForSessions(t *testing.T) {
-	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "1h", echoServer(t)))
+	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "1h", echotest.Serve(t, "")))
 	web := p.at("web")
 	admin := "http://" + p.says(`msg="admin listening" address=(\S+)`)[1]
 	if code, _ := get(t, admin+"/ready"); code != 200 {
@@ -101,7 +103,7 @@ func TestTerminateWaitsForSessions(t *testing.T) {
 }
 
 func TestDrainEndsSessionsInTime(t *testing.T) {
-	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "500ms", echoServer(t)))
+	p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "500ms", echotest.Serve(t, "")))
 	web := p.at("web")
 	var conns []net.Conn
 	for range 20 {
@@ -117,7 +119,7 @@ func TestDrainEndsSessionsInTime(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "24h", echoServer(t)))
+		p := weir(t, "run", "--config-toml", fmt.Sprintf(proxied, "24h", echotest.Serve(t, "")))
 		session(t, p.at("web"))
 		p.signal(syscall.SIGTERM)
 		p.says("msg=draining sessions=1")
@@ -128,7 +130,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestFormatFollowsTheConfiguration(t *testing.T) {
-	backend := echoServer(t)
+	backend := echotest.Serve(t, "")
 	file := filepath.Join(t.TempDir(), "weir.toml")
 	write(t, file, proxied+"[process]", "1s", backend) // a table twice: refused
 	if out, err := exec.Command(binary, "check", "-c", file).CombinedOutput(); err == nil {

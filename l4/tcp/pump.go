@@ -101,17 +101,12 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		buf = buf[:room]
 	}
 	n, e := eventloop.Read(int(src.fd), buf)
-	switch {
-	case e == unix.EAGAIN:
+	if e == unix.EAGAIN {
 		src.readable, src.urgent = false, false
 		return blocked
-	case e == unix.EINTR:
-		return moved
-	case e != 0:
-		return p.failed(s, i, from, e)
-	case n == 0:
-		p.sawFIN(s, i, from)
-		return moved
+	}
+	if n == 0 {
+		return p.tookNothing(s, i, from, e)
 	}
 	*budget -= n
 	p.took(s, from)
@@ -148,6 +143,18 @@ func (p *Proxy) took(s *session, from int) {
 	}
 }
 
+// tookNothing takes the end of a side's stream, which has no error, or whatever else than EAGAIN kept bytes from coming.
+func (p *Proxy) tookNothing(s *session, i uint32, from int, e unix.Errno) outcome {
+	switch e {
+	case 0:
+		p.sawFIN(s, i, from)
+		return moved
+	case unix.EINTR:
+		return moved
+	}
+	return p.failed(s, i, from, e)
+}
+
 // judgeRead decides by a read of n bytes, which filled the buffer or not, whether the direction should splice.
 func (p *Proxy) judgeRead(d *direction, n int, full bool) {
 	if n < largeRead && !full {
@@ -178,16 +185,11 @@ func (p *Proxy) spliceIn(s *session, i uint32, from int, d *direction, budget *i
 	case e == unix.EAGAIN:
 		src.readable = false
 		return blocked
-	case e == unix.EINTR:
-		return moved
 	case e == unix.EINVAL:
 		d.splicing = false // this kind of socket can't
 		return moved
-	case e != 0:
-		return p.failed(s, i, from, e)
 	case n == 0:
-		p.sawFIN(s, i, from)
-		return moved
+		return p.tookNothing(s, i, from, e)
 	}
 	*budget -= n
 	p.took(s, from)
@@ -345,9 +347,7 @@ func (p *Proxy) salvage(s *session, from int) {
 			return
 		}
 		total += n
-		if from == upstream {
-			s.answered = true
-		}
+		p.took(s, from)
 		w, e := eventloop.Write(int(dst.fd), buf[:n])
 		if w > 0 {
 			p.count(s, from, l4.Copied, w)

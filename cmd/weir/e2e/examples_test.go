@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/cmd/weir/internal/echotest"
 	"weir/config"
 )
 
@@ -31,7 +32,7 @@ func TestExamples(t *testing.T) {
 				var endpoints string
 				for _, e := range c.Endpoints {
 					endpoints += fmt.Sprintf("{ address = %q, weight = %d, backup = %v, max_connections = %d, state = %q },",
-						echo(t), e.Weight, e.Backup, e.MaxConnections, e.State)
+						echotest.Serve(t, ""), e.Weight, e.Backup, e.MaxConnections, e.State)
 				}
 				args = append(args, "--set", fmt.Sprintf("clusters.%s.endpoints=[%s]", c.Name, endpoints))
 			}
@@ -45,29 +46,6 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
-}
-
-// echo serves the echo service until the test ends, and returns its address.
-func echo(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, c)
-				_ = c.Close()
-			}()
-		}
-	}()
-	return ln.Addr().String()
 }
 
 // there sends something to the echo service behind an address, and gets it back.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/cmd/weir/internal/control"
+	"weir/cmd/weir/internal/echotest"
 	"weir/config"
 )
 
@@ -46,7 +47,7 @@ endpoints = ["%s"]
 `
 
 func TestListenersComeChangeAndGo(t *testing.T) {
-	a, b := backend(t, "A"), backend(t, "B")
+	a, b := echotest.Serve(t, "A"), echotest.Serve(t, "B")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	web := r.at("web")
 	if got := greeting(t, web, 1); got != "A" {
@@ -94,7 +95,7 @@ endpoints = ["%s"]
 
 // The removed endpoint's sessions end within the drain's time, those of others go on.
 func TestRemovedEndpointDrains(t *testing.T) {
-	a, b := backend(t, "A"), backend(t, "B")
+	a, b := echotest.Serve(t, "A"), echotest.Serve(t, "B")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	leaves := dial(t, r.at("web"))
 	_, _ = io.ReadFull(leaves, make([]byte, 1))
@@ -118,7 +119,7 @@ func TestFailedBindChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	a, b := backend(t, "A"), backend(t, "B")
+	a, b := echotest.Serve(t, "A"), echotest.Serve(t, "B")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	web := r.at("web")
 	before := r.View().Listeners[0].TCP
@@ -153,7 +154,7 @@ cluster = "web"`, "127.0.0.1:0", b, taken.Addr())
 
 // Another weir of the same user would share the port by SO_REUSEPORT.
 func TestPortOfAnotherIsNotShared(t *testing.T) {
-	a := backend(t, "A")
+	a := echotest.Serve(t, "A")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	_, err := control.New(control.Options{Snapshot: parse(t, one, r.at("web"), a), Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
@@ -162,9 +163,9 @@ func TestPortOfAnotherIsNotShared(t *testing.T) {
 }
 
 func TestBadCongestionChangesNothing(t *testing.T) {
-	r := start(t, parse(t, one, "127.0.0.1:0", backend(t, "A")))
+	r := start(t, parse(t, one, "127.0.0.1:0", echotest.Serve(t, "A")))
 	web := r.at("web")
-	s := parse(t, one, "127.0.0.1:0", backend(t, "B"))
+	s := parse(t, one, "127.0.0.1:0", echotest.Serve(t, "B"))
 	s.Listeners[0].TCP.Congestion = "no_such_thing"
 	if err := r.Apply(s); err == nil || !strings.Contains(err.Error(), "no_such_thing") {
 		t.Errorf("error: %v", err)
@@ -175,7 +176,7 @@ func TestBadCongestionChangesNothing(t *testing.T) {
 }
 
 func TestRestartKeysAreNamed(t *testing.T) {
-	a := backend(t, "A")
+	a := echotest.Serve(t, "A")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	r.apply(parse(t, one+"connect_attempts = 2\n[process]\nloops = 1", "127.0.0.1:0", a))
 	if !r.logged("key=process.loops") || len(r.View().Loops) != 2 {
@@ -187,7 +188,7 @@ func TestRestartKeysAreNamed(t *testing.T) {
 }
 
 func TestMaxConnections(t *testing.T) {
-	a := backend(t, "")
+	a := echotest.Serve(t, "")
 	r := start(t, parse(t, one+"[process]\nmax_connections = 7", "127.0.0.1:0", a))
 	if got := r.View().TCP.Max(); got != 7 {
 		t.Errorf("limit %d, want 7", got)
@@ -204,7 +205,7 @@ func TestMaxConnections(t *testing.T) {
 }
 
 func TestShutdownWaitsForSessions(t *testing.T) {
-	r := start(t, parse(t, one, "127.0.0.1:0", backend(t, "")))
+	r := start(t, parse(t, one, "127.0.0.1:0", echotest.Serve(t, "")))
 	c := dial(t, r.at("web"))
 	mustEcho(t, c)
 	done := make(chan struct{})
@@ -226,7 +227,7 @@ func TestShutdownWaitsForSessions(t *testing.T) {
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {
-	r := start(t, parse(t, one, "127.0.0.1:0", backend(t, "")))
+	r := start(t, parse(t, one, "127.0.0.1:0", echotest.Serve(t, "")))
 	var conns []net.Conn
 	for range 8 {
 		conns = append(conns, dial(t, r.at("web")))
@@ -247,7 +248,7 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 
 // Sessions end one after another over the time of the drain, not all at once.
 func TestDrainIsGradual(t *testing.T) {
-	s := parse(t, one, "127.0.0.1:0", backend(t, ""))
+	s := parse(t, one, "127.0.0.1:0", echotest.Serve(t, ""))
 	s.Process.DrainTimeout = 2 * time.Second
 	r := start(t, s)
 	const n = 40

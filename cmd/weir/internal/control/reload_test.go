@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	"weir/cmd/weir/internal/echotest"
 	"weir/l4"
 )
 
@@ -23,7 +24,7 @@ func freePort(t testing.TB) int {
 // socket options, further addresses, cluster and name change while its first address stays. With another name it is another
 // listener, and the sessions of the old one drain: over a day, so that none is ended here.
 func TestReloadUnderLoadLosesNothing(t *testing.T) {
-	a, b := backend(t, ""), backend(t, "")
+	a, b := echotest.Serve(t, ""), echotest.Serve(t, "")
 	still, moving, extra := freePort(t), freePort(t), freePort(t)
 	variant := func(i int) string {
 		name, more, tcp := "moving", "", `keepalive = "75s"`
@@ -72,7 +73,7 @@ endpoints = [%q, { address = %q, weight = %d }]
 
 // Endpoints' counters, and the balancer's view of them, go on through changes.
 func TestCountersSurvive(t *testing.T) {
-	a := backend(t, "")
+	a := echotest.Serve(t, "")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	web := r.at("web")
 	for i := range 5 {
@@ -98,7 +99,7 @@ func TestCountersSurvive(t *testing.T) {
 }
 
 func TestAdminMoves(t *testing.T) {
-	a := backend(t, "")
+	a := echotest.Serve(t, "")
 	with := func(listen string) string { return one + fmt.Sprintf("[admin]\nlisten = %q\n", listen) }
 	r := start(t, parse(t, with("127.0.0.1:0"), "127.0.0.1:0", a))
 	first := r.AdminAddr()

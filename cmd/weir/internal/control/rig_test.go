@@ -94,31 +94,6 @@ func (r *rig) listener(name string) *stats.Listener {
 // at returns where a listener listens first.
 func (r *rig) at(name string) string { return r.listener(name).Binds[0].String() }
 
-// backend sends every byte back; it greets with name first when that isn't empty.
-func backend(t testing.TB, name string) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = c.Close() }()
-				if _, err := io.WriteString(c, name); err == nil {
-					_, _ = io.Copy(c, c)
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
 func dial(t testing.TB, addr string) net.Conn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, patience)
