@@ -27,6 +27,7 @@ type Result struct {
 	CPUSeconds float64 `json:"cpu_seconds"`           // user and system time of this thread over the work
 	Resets     int64   `json:"resets,omitempty"`      // Conn: whole answers that ended in RST instead of FIN
 	LatencyUS  *Spread `json:"latency_us,omitempty"`  // Open: from the intended send to the last byte of the answer
+	Curve      []Point `json:"curve,omitempty"`       // LatencyUS in full, for a plot
 	SendLagUS  *Spread `json:"send_lag_us,omitempty"` // Open: how late the generator itself sent
 	Error      string  `json:"error,omitempty"`       // why the run failed; empty when it did not
 }
@@ -39,6 +40,13 @@ type Spread struct {
 	P99  float64 `json:"p99"`
 	P999 float64 `json:"p99_9"`
 	Max  float64 `json:"max"`
+}
+
+// Point is one step of a distribution: so much of it, in percent, took at most
+// so long.
+type Point struct {
+	Percent float64 `json:"percent"`
+	US      float64 `json:"us"`
 }
 
 // Gate holds a generator between setting up and working, so that a measuring

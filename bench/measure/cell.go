@@ -32,7 +32,7 @@ type Sample struct {
 // String is a line of progress.
 func (s Sample) String() string {
 	what := fmt.Sprintf("busy %.2f s, wall %.2f s", s.Busy, s.Wall)
-	if s.Workload == idle {
+	if s.PssMany > 0 {
 		what = fmt.Sprintf("%.0f KiB, then %.0f KiB", s.PssFew, s.PssMany)
 	}
 	return strings.TrimSpace(fmt.Sprintf("round %d %-8s %-13s %s %s%s", s.Round, s.Workload, s.Contender, what, s.Discarded, s.Failed))
@@ -82,7 +82,7 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 		}
 		m.sessions[m.target.session()] = true
 	}
-	if w.Name == idle {
+	if w.Figure == Memory {
 		err = m.memory(w, &s)
 	} else {
 		err = m.work(w, &s)

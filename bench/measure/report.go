@@ -24,14 +24,25 @@ type Machine struct {
 	Time       time.Time `json:"time"`
 }
 
-// Report is everything a run leaves.
+// Report is everything a run leaves. Of it Summary is drawn from the rest.
 type Report struct {
 	Machine    Machine     `json:"machine"`
-	Subject    string      `json:"subject"`
+	Subject    string      `json:"subject"` // the contender that is compared with the others
+	Rounds     int         `json:"rounds"`
+	Quick      bool        `json:"quick,omitempty"` // small amounts of work: a look, not a result
 	Contenders []Contender `json:"contenders"`
 	Workloads  []Workload  `json:"workloads"`
+	Skipped    []Skip      `json:"skipped,omitempty"`
 	Summary    Summary     `json:"summary"`
 	Samples    []Sample    `json:"samples"`
+}
+
+// Skip is a contender that has no figure, and why: its program isn't there, or
+// it can't do a workload at all.
+type Skip struct {
+	Contender string `json:"contender"`
+	Workload  string `json:"workload,omitempty"` // empty: none of them
+	Why       string `json:"why"`
 }
 
 // DescribeMachine looks at this one.

@@ -59,7 +59,7 @@ func (r *Runner) Run(ctx context.Context) ([]Sample, error) {
 		}
 		for _, w := range r.Workloads {
 			for _, c := range order {
-				if w.Name == idle && c.isDirect() {
+				if w.Figure == Memory && c.isDirect() {
 					continue // nothing lies between
 				}
 				got, err := r.cell(ctx, c, w, round)
@@ -77,7 +77,7 @@ func (r *Runner) Run(ctx context.Context) ([]Sample, error) {
 func (r *Runner) cell(ctx context.Context, c Contender, w Workload, round int) ([]Sample, error) {
 	var samples []Sample
 	for range r.Repeats + 1 {
-		if w.Name != idle { // memory doesn't mind who else runs
+		if w.Figure != Memory { // memory doesn't mind who else runs
 			if err := r.quiet(ctx); err != nil {
 				return samples, err
 			}
@@ -87,7 +87,7 @@ func (r *Runner) cell(ctx context.Context, c Contender, w Workload, round int) (
 			return samples, err
 		}
 		s.Round = round
-		if s.Failed == "" && w.Name != idle {
+		if s.Failed == "" && w.Figure != Memory {
 			s.Discarded = r.disturbed(s)
 		}
 		r.Progress(s)

@@ -114,8 +114,8 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestSummarizeIdleIsMemoryPerConnection(t *testing.T) {
-	samples := []Sample{{Workload: idle, Contender: Weir, Round: 1, Amount: 7000, PssFew: 1000, PssMany: 15000}}
-	sum := Summarize([]Workload{{Name: idle, Unit: "KiB"}}, []Contender{{Name: Direct}, {Name: Weir}}, samples, Weir)
+	samples := []Sample{{Workload: "idle", Contender: Weir, Round: 1, Amount: 7000, PssFew: 1000, PssMany: 15000}}
+	sum := Summarize([]Workload{{Name: "idle", Figure: Memory, Unit: "KiB"}}, []Contender{{Name: Direct}, {Name: Weir}}, samples, Weir)
 	if len(sum.Rows) != 1 || sum.Rows[0].Cost.Median != 2 || sum.Rows[0].Total != nil {
 		t.Fatalf("rows %+v", sum.Rows)
 	}
@@ -130,7 +130,7 @@ func TestChooseWorkloads(t *testing.T) {
 		t.Error("no error for an unknown workload")
 	}
 	for i, w := range full {
-		if half := quick[i].Amount*2 == w.Amount; half == (w.Name == idle) {
+		if fifth := quick[i].Amount*5 == w.Amount; fifth == (w.Figure == Memory) {
 			t.Errorf("%s: quick does %d of %d", w.Name, quick[i].Amount, w.Amount)
 		}
 	}

@@ -36,6 +36,16 @@ type Summary struct {
 	Rows        []Row        `json:"rows"`
 	Nulls       []Row        `json:"nulls"` // direct less direct, as Cost
 	Comparisons []Comparison `json:"comparisons"`
+	Growth      []Growth     `json:"growth,omitempty"`
+}
+
+// Growth is how a contender's whole-machine time for one round trip grows from
+// the fewest connections to the most, in the same round.
+type Growth struct {
+	Contender string `json:"contender"`
+	From      int    `json:"from"` // connections
+	To        int    `json:"to"`
+	Ratio     Spread `json:"ratio"`
 }
 
 // figures are what samples of one contender in one workload say.
@@ -52,7 +62,7 @@ func Summarize(workloads []Workload, contenders []Contender, samples []Sample, s
 	for _, w := range workloads {
 		all := collect(w, samples)
 		direct, null := directOf(all)
-		if w.Name != idle {
+		if w.Figure != Memory {
 			sum.Nulls = append(sum.Nulls, Row{
 				Workload: w.Name, Contender: Direct, Unit: w.Unit, Cost: null.spread(),
 				Discarded: discarded(all, Direct) + discarded(all, DirectAgain),
@@ -67,7 +77,7 @@ func Summarize(workloads []Workload, contenders []Contender, samples []Sample, s
 			row := Row{Workload: w.Name, Contender: c.Name, Unit: w.Unit, Failed: f.failed, Discarded: f.discarded}
 			if f.failed == "" {
 				cost := f.total
-				if w.Name != idle {
+				if w.Figure != Memory {
 					total, process := f.total.spread(), f.process.spread()
 					row.Total, row.Process = &total, &process
 					cost = subtract(f.total, direct)
@@ -102,7 +112,7 @@ func collect(w Workload, samples []Sample) map[string]*figures {
 			}
 		case s.Discarded != "":
 			f.discarded++
-		case w.Name == idle:
+		case w.Figure == Memory:
 			f.total[s.Round] = (s.PssMany - s.PssFew) / float64(s.Amount)
 		default:
 			f.total[s.Round] = s.Busy / float64(s.Amount) * w.Scale

@@ -7,13 +7,29 @@ import (
 	"strings"
 )
 
+// Figure is what a workload measures.
+type Figure string
+
+// The figures. Lower is better in all of them.
+const (
+	Cost    Figure = "cost"    // busy time of the whole machine for one unit of work, less direct's
+	Memory  Figure = "memory"  // growth of the contender's Pss for one connection
+	Latency Figure = "latency" // a percentile of an open loop's latencies; direct's is shown, not subtracted
+)
+
 // Workload is a fixed amount of work for a load generator.
 type Workload struct {
-	Name    string   `json:"name"`
-	Command []string `json:"command"` // the subcommand of cmd/load and its flags, without -addr and the amount
-	Amount  int64    `json:"amount"`  // round trips, bytes or connections
-	Unit    string   `json:"unit"`    // what a cost is given in
-	Scale   float64  `json:"scale"`   // seconds for one of what Amount counts, times Scale, is in Unit
+	Name       string   `json:"name"`
+	Title      string   `json:"title"` // for people
+	Group      string   `json:"group"` // a section of the report: see Groups
+	Figure     Figure   `json:"figure"`
+	Protocol   string   `json:"protocol"`             // tcp or udp
+	Command    []string `json:"command"`              // the subcommand of cmd/load and its flags, without -addr and the amount
+	Amount     int64    `json:"amount"`               // round trips, bytes, connections or messages
+	Unit       string   `json:"unit"`                 // what a figure is given in
+	Scale      float64  `json:"scale"`                // seconds for one of what Amount counts, times Scale, is in Unit
+	Conns      int      `json:"conns"`                // connections at a time
+	Percentile string   `json:"percentile,omitempty"` // Latency: p99 or p99_9
 
 	amountFlag string
 	service    string // of the backend
@@ -23,43 +39,56 @@ type Workload struct {
 const (
 	idleFew  = 1000
 	idleMany = 8000
-	idle     = "idle"
 )
 
-// AllWorkloads are sized for a cell of two to three seconds on a machine with
-// two cores; quick halves them.
+// Groups are the sections of the report, in order.
+func Groups() []string {
+	return []string{"round trips", "bulk", "connections", "latency", "memory", "growth", "udp"}
+}
+
+// AllWorkloads are sized for a cell of one to two seconds on a machine with two
+// cores; quick makes them a fifth of that.
 func AllWorkloads(quick bool) []Workload {
-	rtt := func(name string, conns int, n int64) Workload {
-		return Workload{
-			Name: name, Command: []string{"rtt", "-conns", strconv.Itoa(conns), "-size", "64"},
-			Amount: n, Unit: "us", Scale: 1e6, amountFlag: "-n", service: "echo",
-		}
-	}
-	list := []Workload{
-		rtt("rtt1", 1, 20_000),
-		rtt("rtt64", 64, 180_000),
-		rtt("rtt1000", 1000, 120_000),
+	list := slices.Concat(roundTrips(), []Workload{
 		{
-			Name: "bulk", Command: []string{"bulk", "-conns", "4"},
-			Amount: 5_000_000_000, Unit: "s/GB", Scale: 1e9, amountFlag: "-bytes", service: "bulk",
+			Name: "bulk", Title: "bulk, backend to client, 4 connections", Group: "bulk", Figure: Cost, Protocol: "tcp",
+			Command: []string{"bulk", "-conns", "4"},
+			Amount:  4_000_000_000, Unit: "s/GB", Scale: 1e9, Conns: 4, amountFlag: "-bytes", service: "bulk",
 		},
 		{
-			Name: "conn", Command: []string{"conn", "-conns", "64", "-sources", "8"},
-			Amount: 28_000, Unit: "us", Scale: 1e6, amountFlag: "-n", service: "once",
+			Name: "conn", Title: "a connection and one request", Group: "connections", Figure: Cost, Protocol: "tcp",
+			Command: []string{"conn", "-conns", "64", "-sources", "8"},
+			Amount:  20_000, Unit: "us", Scale: 1e6, Conns: 64, amountFlag: "-n", service: "once",
 		},
 		{
-			Name: idle, Command: []string{"idle"},
-			Amount: idleMany - idleFew, Unit: "KiB", Scale: 1, amountFlag: "-conns", service: "echo",
+			Name: "idle", Title: "memory of an idle connection", Group: "memory", Figure: Memory, Protocol: "tcp",
+			Command: []string{"idle"},
+			Amount:  idleMany - idleFew, Unit: "KiB", Scale: 1, Conns: idleMany, amountFlag: "-conns", service: "echo",
 		},
-	}
+	})
 	if quick {
 		for i := range list {
-			if list[i].Name != idle {
-				list[i].Amount /= 2
+			if list[i].Figure != Memory {
+				list[i].Amount /= 5
 			}
 		}
 	}
 	return list
+}
+
+func roundTrips() []Workload {
+	rtt := func(name, size string, group string, conns int, n int64) Workload {
+		return Workload{
+			Name: name, Title: fmt.Sprintf("round trips of %s B, %d connections", size, conns), Group: group,
+			Figure: Cost, Protocol: "tcp", Command: []string{"rtt", "-conns", strconv.Itoa(conns), "-size", size},
+			Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: "echo",
+		}
+	}
+	return []Workload{
+		rtt("rtt1", "64", "round trips", 1, 20_000),
+		rtt("rtt64", "64", "round trips", 64, 120_000),
+		rtt("rtt1000", "64", "round trips", 1000, 90_000),
+	}
 }
 
 // ChooseWorkloads picks from all by name.
