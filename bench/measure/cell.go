@@ -77,7 +77,7 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 		return s, err
 	}
 	if !c.isDirect() {
-		if m.target, m.addr, err = c.start(ctx, free, dir, m.addr); err != nil {
+		if m.target, m.addr, err = c.start(ctx, free, dir, w.Protocol, m.addr); err != nil {
 			return s, err
 		}
 		m.sessions[m.target.session()] = true

@@ -28,6 +28,10 @@ type Binaries struct {
 	Weir    string
 	HAProxy string
 	NGINX   string
+	Envoy   string
+	Gnet    string // relay/gnet
+	Go      string // relay/goio
+	C       string // relay/c/relay.c, built
 }
 
 // Contender is a proxy to be measured.
@@ -45,6 +49,8 @@ type Contender struct {
 func AllContenders() []string {
 	return []string{Weir, "haproxy", "haproxy-best", "nginx", "nginx-best"}
 }
+
+var errNoProgram = errors.New("its program isn't there")
 
 // isDirect reports whether there is no proxy.
 func (c Contender) isDirect() bool { return c.Name == Direct || c.Name == DirectAgain }
@@ -67,6 +73,22 @@ func NewContenders(names []string, bin Binaries) ([]Contender, error) {
 	return append(list, Contender{Name: DirectAgain}), nil
 }
 
+// PresentContenders is NewContenders for all that there are; one whose program
+// isn't there is left out and said.
+func PresentContenders(bin Binaries) ([]Contender, []Skip, error) {
+	var names []string
+	var skips []Skip
+	for _, name := range AllContenders() {
+		if _, err := newContender(name, bin); errors.Is(err, errNoProgram) {
+			skips = append(skips, Skip{Contender: name, Why: err.Error()})
+			continue
+		}
+		names = append(names, name)
+	}
+	list, err := NewContenders(names, bin)
+	return list, skips, err
+}
+
 func newContender(name string, bin Binaries) (Contender, error) {
 	c := Contender{Name: name}
 	var path string
@@ -82,7 +104,7 @@ func newContender(name string, bin Binaries) (Contender, error) {
 	}
 	path, err := exec.LookPath(path)
 	if err != nil {
-		return c, err
+		return c, fmt.Errorf("%w: %w", errNoProgram, err)
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return c, err
@@ -125,8 +147,13 @@ func streamModule(path string) string {
 	return filepath.Join(string(m[1]), "ngx_stream_module.so")
 }
 
+// supports reports whether the contender forwards "tcp" or "udp".
+func (c Contender) supports(protocol string) bool {
+	return c.isDirect() || protocol == "tcp"
+}
+
 // start runs the contender in front of backend and waits until it listens.
-func (c Contender) start(ctx context.Context, free *ports, dir, backend string) (*child, string, error) {
+func (c Contender) start(ctx context.Context, free *ports, dir, protocol, backend string) (*child, string, error) {
 	listen, err := free.free()
 	if err != nil {
 		return nil, "", err
