@@ -27,9 +27,13 @@ const (
 
 // Services are the addresses a [Backend] listens on.
 type Services struct {
-	Echo string `json:"echo"`
-	Bulk string `json:"bulk"`
-	Once string `json:"once"`
+	Echo    string `json:"echo"`
+	Bulk    string `json:"bulk"`
+	Once    string `json:"once"`
+	Mix     string `json:"mix"`
+	UDPEcho string `json:"udpecho"`
+	UDPBulk string `json:"udpbulk"`
+	DNS     string `json:"dns"`
 }
 
 // Backend is what the contenders forward to. Make one with [NewBackend].

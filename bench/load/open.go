@@ -30,6 +30,7 @@ type Open struct {
 	Size     int           // bytes per message, 8 or more; 0 = 64
 	Rate     float64       // messages per second; 0 = 1,000
 	Duration time.Duration // of the schedule; 0 = 2 s
+	Total    int64         // messages in all; 0 = Rate times Duration, otherwise Duration isn't looked at
 	Stall    time.Duration // the longest time without progress; 0 = 10 s
 	Gate     Gate
 }

@@ -16,19 +16,29 @@ var ErrCorrupt = errors.New("data lost or altered")
 // ErrStalled means that nothing came for the stall limit.
 var ErrStalled = errors.New("stalled")
 
+// ErrLost means that datagrams did not arrive: more than the run tolerates.
+var ErrLost = errors.New("datagrams lost")
+
+// ErrReordered means that datagrams of one flow overtook each other: more than
+// the run tolerates.
+var ErrReordered = errors.New("datagrams reordered")
+
 // defaultStall is how long a run may go without progress.
 const defaultStall = 10 * time.Second
 
 // Result is what a generator did; cmd/load prints it as one line of JSON.
 type Result struct {
-	Work       string  `json:"work"`                  // rtt, bulk, conn, idle or open
-	Units      int64   `json:"units"`                 // round trips, bytes or connections done and verified
+	Work       string  `json:"work"`                  // the subcommand: rtt, bulk, ...
+	Units      int64   `json:"units"`                 // round trips, bytes, connections or messages done and verified
 	Seconds    float64 `json:"seconds"`               // wall time of the work, without setting up
 	CPUSeconds float64 `json:"cpu_seconds"`           // user and system time of this thread over the work
 	Resets     int64   `json:"resets,omitempty"`      // Conn: whole answers that ended in RST instead of FIN
-	LatencyUS  *Spread `json:"latency_us,omitempty"`  // Open: from the intended send to the last byte of the answer
+	Messages   int64   `json:"messages,omitempty"`    // Mix: small messages answered, beside the Units of bulk
+	Lost       int64   `json:"lost,omitempty"`        // UDP: datagrams, or their answers, that didn't come
+	Reordered  int64   `json:"reordered,omitempty"`   // UDPFlood, UDPBulk: datagrams that came after a later one
+	LatencyUS  *Spread `json:"latency_us,omitempty"`  // Open, Mix: from the intended send to the last byte of the answer
 	Curve      []Point `json:"curve,omitempty"`       // LatencyUS in full, for a plot
-	SendLagUS  *Spread `json:"send_lag_us,omitempty"` // Open: how late the generator itself sent
+	SendLagUS  *Spread `json:"send_lag_us,omitempty"` // Open, Mix: how late the generator itself sent
 	Error      string  `json:"error,omitempty"`       // why the run failed; empty when it did not
 }
 

@@ -6,7 +6,16 @@
 //	load bulk -addr A [-conns 4] [-bytes 1073741824] [-up | -both]
 //	load conn -addr A [-conns 64] [-n 10000] [-sources 8]
 //	load idle -addr A [-conns 1000]
-//	load open -addr A [-rate 1000] [-duration 2s] [-conns 64] [-size 64]
+//	load open -addr A [-rate 1000] [-duration 2s | -n N] [-conns 64] [-size 64]
+//	load mix  -addr A [-bytes 1073741824] [-bulk-conns 2] [-conns 16] [-rate 2000] [-size 64]
+//
+//	load udprtt   -addr A [-conns 64] [-size 64] [-n 100000]
+//	load udpflood -addr A [-flows 8] [-window 32] [-size 64] [-n 100000] [-reorder 0]
+//	load udpbulk  -addr A [-flows 1] [-size 1200] [-segments 40] [-window 2] [-bytes 1073741824] [-reorder 0]
+//	load dns      -addr A [-conns 64] [-reuse 1] [-n 100000]
+//
+// The last four speak UDP; they have -loss 0 (the share of datagrams that may
+// be lost) and -timeout 1s (after which one is).
 //
 // backend prints one line of JSON with the addresses of its services and serves
 // until its standard input ends. A generator prints one line of JSON, a

@@ -22,7 +22,10 @@ func main() {
 type command func(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error)
 
 func commands() map[string]command {
-	return map[string]command{"rtt": rtt, "bulk": bulk, "conn": conn, "idle": idle, "open": open}
+	return map[string]command{
+		"rtt": rtt, "bulk": bulk, "conn": conn, "idle": idle, "open": open, "mix": mix,
+		"udprtt": udprtt, "udpflood": udpflood, "udpbulk": udpbulk, "dns": dns,
+	}
 }
 
 // run is main without the process: it returns the exit code.
@@ -35,7 +38,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		cmd = commands()[args[0]]
 	}
 	if cmd == nil {
-		fmt.Fprintln(errs, "usage: load backend|rtt|bulk|conn|idle|open [flags]")
+		fmt.Fprintln(errs, "usage: load backend|rtt|bulk|conn|idle|open|mix|udprtt|udpflood|udpbulk|dns [flags]")
 		return 2
 	}
 	fs := flag.NewFlagSet("load "+args[0], flag.ContinueOnError)
@@ -116,8 +119,21 @@ func open(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error) {
 	fs.IntVar(&o.Size, "size", 64, "bytes per message")
 	fs.Float64Var(&o.Rate, "rate", 1000, "messages per second")
 	fs.DurationVar(&o.Duration, "duration", 0, "length of the schedule (0 = 2s)")
+	fs.Int64Var(&o.Total, "n", 0, "messages in all (0 = rate times duration)")
 	fs.DurationVar(&o.Stall, "stall", 0, "longest time without progress (0 = 10s)")
 	return func() (load.Result, error) { o.Gate = gate(); return o.Run() }
+}
+
+func mix(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error) {
+	var m load.Mix
+	fs.StringVar(&m.Addr, "addr", "", "mix service, IPv4:PORT")
+	fs.Int64Var(&m.Bytes, "bytes", 1<<30, "bytes of bulk in all, backend to client")
+	fs.IntVar(&m.BulkConns, "bulk-conns", 2, "connections of bulk")
+	fs.IntVar(&m.Conns, "conns", 16, "connections of small messages")
+	fs.Float64Var(&m.Rate, "rate", 2000, "small messages per second")
+	fs.IntVar(&m.Size, "size", 64, "bytes per small message")
+	fs.DurationVar(&m.Stall, "stall", 0, "longest time without progress (0 = 10s)")
+	return func() (load.Result, error) { m.Gate = gate(); return m.Run() }
 }
 
 func backend(args []string, in io.Reader, out, errs io.Writer) int {
