@@ -36,7 +36,7 @@ func startChild(ctx context.Context, log string, args []string, talks bool) (*ch
 	c := &child{name: args[0], log: log, exited: make(chan struct{})}
 	c.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
 	// The death signal comes when the thread that started the child ends, so
-	// cmd/measure keeps to its main thread. TERM, because a master process that
+	// bench/run keeps to its main thread. TERM, because a master process that
 	// is killed leaves its workers.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
 	c.cmd.Cancel = func() error { return syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) }
@@ -96,13 +96,24 @@ func (c *child) complaint() string {
 
 // listening waits until addr accepts.
 func (c *child) listening(ctx context.Context, addr string) error {
+	return c.until(ctx, func() error {
+		conn, err := net.Dial("tcp4", addr)
+		if err != nil {
+			return fmt.Errorf("doesn't listen on %s: %w", addr, err)
+		}
+		return conn.Close()
+	})
+}
+
+// until waits for ready to return nil, as long as the child lives.
+func (c *child) until(ctx context.Context, ready func() error) error {
 	limit := time.After(patience)
-	again := time.NewTicker(10 * time.Millisecond)
+	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for {
-		conn, err := net.Dial("tcp4", addr)
+		err := ready()
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -110,7 +121,7 @@ func (c *child) listening(ctx context.Context, addr string) error {
 		case <-c.exited:
 			return fmt.Errorf("%s ended: %w%s", c.name, errOr(c.err), c.complaint())
 		case <-limit:
-			return fmt.Errorf("%s doesn't listen on %s: %w%s", c.name, addr, err, c.complaint())
+			return fmt.Errorf("%s %w%s", c.name, err, c.complaint())
 		case <-again.C:
 		}
 	}

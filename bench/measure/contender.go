@@ -5,24 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"weir/bench/peers"
 )
 
-// Names of the contenders. Direct is the load without a proxy, twice in each
-// round; a name with -best is a peer tuned for these workloads.
+// Names of contenders. Direct is the load without a proxy, twice in each round.
+// The others are in AllContenders; a name with -best is a peer tuned for these
+// workloads.
 const (
 	Direct      = "direct"
 	DirectAgain = "direct-again"
 	Weir        = "weir"
 )
 
-// Binaries are the programs of the contenders.
+// Binaries are the programs of the contenders: paths, or names to be looked for
+// on the PATH. [Installed] says where they are by default.
 type Binaries struct {
 	Load    string // cmd/load
 	Weir    string
@@ -36,24 +36,32 @@ type Binaries struct {
 
 // Contender is a proxy to be measured.
 type Contender struct {
-	Name    string   `json:"name"`
-	Version string   `json:"version,omitempty"`
-	Command []string `json:"command,omitempty"` // CONFIG stands for the file's path
-	Config  string   `json:"config,omitempty"`  // the template of peers, filled in but for addresses
+	Name      string   `json:"name"`
+	Version   string   `json:"version,omitempty"`
+	Protocols []string `json:"protocols,omitempty"` // tcp, udp; direct has none, and does all
+	Command   []string `json:"command,omitempty"`   // CONFIG stands for the file's path, LISTEN and BACKEND for addresses
+	Config    string   `json:"config,omitempty"`    // its files, one for each protocol, filled in but for addresses
 
-	template     string
+	templates    map[string]string
 	streamModule string
 }
 
 // AllContenders lists the names in the order of the first round.
 func AllContenders() []string {
-	return []string{Weir, "haproxy", "haproxy-best", "nginx", "nginx-best"}
+	var names []string
+	for _, k := range kinds(Binaries{}) {
+		names = append(names, k.name)
+	}
+	return names
 }
-
-var errNoProgram = errors.New("its program isn't there")
 
 // isDirect reports whether there is no proxy.
 func (c Contender) isDirect() bool { return c.Name == Direct || c.Name == DirectAgain }
+
+// supports reports whether the contender forwards "tcp" or "udp".
+func (c Contender) supports(protocol string) bool {
+	return c.isDirect() || slices.Contains(c.Protocols, protocol)
+}
 
 // NewContenders finds the programs of the named contenders, puts direct before
 // and after them, and notes their versions. It fails for an unknown name and
@@ -78,107 +86,96 @@ func NewContenders(names []string, bin Binaries) ([]Contender, error) {
 func PresentContenders(bin Binaries) ([]Contender, []Skip, error) {
 	var names []string
 	var skips []Skip
-	for _, name := range AllContenders() {
-		if _, err := newContender(name, bin); errors.Is(err, errNoProgram) {
-			skips = append(skips, Skip{Contender: name, Why: err.Error()})
+	for _, k := range kinds(bin) {
+		if _, err := k.find(); err != nil {
+			skips = append(skips, Skip{Contender: k.name, Why: err.Error()})
 			continue
 		}
-		names = append(names, name)
+		names = append(names, k.name)
 	}
 	list, err := NewContenders(names, bin)
 	return list, skips, err
 }
 
 func newContender(name string, bin Binaries) (Contender, error) {
-	c := Contender{Name: name}
-	var path string
-	switch name {
-	case Weir:
-		path, c.template = bin.Weir, "weir.toml"
-	case "haproxy", "haproxy-best":
-		path, c.template = bin.HAProxy, name+".cfg"
-	case "nginx", "nginx-best":
-		path, c.template = bin.NGINX, name+".conf"
-	default:
-		return c, fmt.Errorf("unknown; there are %s", strings.Join(AllContenders(), ", "))
+	all := kinds(bin)
+	i := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+	if i < 0 {
+		return Contender{}, fmt.Errorf("unknown; there are %s", strings.Join(AllContenders(), ", "))
 	}
-	path, err := exec.LookPath(path)
+	k := all[i]
+	path, err := k.find()
 	if err != nil {
-		return c, fmt.Errorf("%w: %w", errNoProgram, err)
+		return Contender{}, err
 	}
-	if path, err = filepath.Abs(path); err != nil {
-		return c, err
-	}
-	switch c.template {
-	case "weir.toml":
-		c.Command = []string{path, "run", "-c", "CONFIG"}
-		c.Version = strings.Join(strings.Fields(output(path, "version")), " ")
-	case "haproxy.cfg", "haproxy-best.cfg":
-		c.Command = []string{path, "-db", "-f", "CONFIG"}
-		c.Version, _, _ = strings.Cut(output(path, "-v"), "\n")
-	default:
-		c.Command = []string{path, "-e", "stderr", "-c", "CONFIG"}
-		c.Version, _, _ = strings.Cut(output(path, "-v"), "\n")
+	c := Contender{Name: name, Version: k.version(path), Command: append([]string{path}, k.args...), templates: k.templates}
+	if k.path == bin.NGINX {
 		c.streamModule = streamModule(path)
 	}
-	c.Config, err = peers.Render(c.template, peers.Values{
-		Listen: "LISTEN", Backend: "BACKEND", Admin: "ADMIN", Dir: "DIR", StreamModule: c.streamModule,
-	})
-	return c, err
-}
-
-// output is what a program says of its version, or why it doesn't.
-func output(path string, args ...string) string {
-	out, err := exec.Command(path, args...).CombinedOutput()
-	text := strings.TrimSpace(string(out))
-	if err != nil && text == "" {
-		return err.Error()
+	var files []string
+	for _, protocol := range []string{"tcp", "udp"} {
+		template, ok := k.templates[protocol]
+		if !ok {
+			continue
+		}
+		c.Protocols = append(c.Protocols, protocol)
+		text, err := c.config(protocol, peers.Values{Listen: "LISTEN", Backend: "BACKEND", Admin: "ADMIN", Dir: "DIR"})
+		if err != nil {
+			return Contender{}, err
+		}
+		if template != "" {
+			files = append(files, text)
+		}
 	}
-	return text
+	c.Config = strings.Join(files, "\n")
+	return c, nil
 }
 
-// streamModule is the path of NGINX's stream module where it is one.
-func streamModule(path string) string {
-	out, _ := exec.Command(path, "-V").CombinedOutput()
-	m := regexp.MustCompile(`--modules-path=(\S+)`).FindSubmatch(out)
-	if m == nil || !strings.Contains(string(out), "--with-stream=dynamic") {
-		return ""
+// config is the contender's file for a protocol.
+func (c Contender) config(protocol string, v peers.Values) (string, error) {
+	if c.templates[protocol] == "" {
+		return "", nil
 	}
-	return filepath.Join(string(m[1]), "ngx_stream_module.so")
+	v.Protocol, v.StreamModule = protocol, c.streamModule
+	return peers.Render(c.templates[protocol], v)
 }
 
-// supports reports whether the contender forwards "tcp" or "udp".
-func (c Contender) supports(protocol string) bool {
-	return c.isDirect() || protocol == "tcp"
-}
-
-// start runs the contender in front of backend and waits until it listens.
+// start runs the contender in front of backend and waits until it listens. It
+// returns where.
 func (c Contender) start(ctx context.Context, free *ports, dir, protocol, backend string) (*child, string, error) {
-	listen, err := free.free()
+	listen, err := free.freeFor(protocol)
 	if err != nil {
 		return nil, "", err
 	}
-	admin, err := free.free()
+	admin, err := free.freeFor("tcp")
 	if err != nil {
 		return nil, "", err
 	}
-	text, err := peers.Render(c.template, peers.Values{
-		Listen: listen, Backend: backend, Admin: admin, Dir: dir, StreamModule: c.streamModule,
-	})
+	text, err := c.config(protocol, peers.Values{Listen: listen, Backend: backend, Admin: admin, Dir: dir})
 	if err != nil {
 		return nil, "", err
 	}
-	file := filepath.Join(dir, c.template)
+	// Envoy tells a file's language by its ending.
+	file := filepath.Join(dir, "config"+filepath.Ext(c.templates[protocol]))
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, "", err
 	}
 	args := slices.Clone(c.Command)
-	args[slices.Index(args, "CONFIG")] = file
+	fill := map[string]string{"CONFIG": file, "LISTEN": listen, "BACKEND": backend}
+	for i, arg := range args {
+		if value, ok := fill[arg]; ok {
+			args[i] = value
+		}
+	}
 	p, err := startChild(ctx, filepath.Join(dir, c.Name+".log"), args, false)
 	if err != nil {
 		return nil, "", err
 	}
-	if err := p.listening(ctx, listen); err != nil {
+	ready := p.listening
+	if protocol == "udp" {
+		ready = p.receiving
+	}
+	if err := ready(ctx, listen); err != nil {
 		return nil, "", errors.Join(err, p.stop())
 	}
 	return p, listen, nil

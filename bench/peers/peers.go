@@ -7,14 +7,15 @@ import (
 	"text/template"
 )
 
-//go:embed haproxy.cfg haproxy-best.cfg nginx.conf nginx-best.conf weir.toml
+//go:embed *.cfg *.conf *.yaml *.toml
 var files embed.FS
 
 // Values fill a template.
 type Values struct {
 	Listen       string // where the contender listens, IPv4:PORT
 	Backend      string // where it forwards to, IPv4:PORT
-	Admin        string // weir's admin address
+	Protocol     string // tcp or udp, where one template serves both
+	Admin        string // admin address of weir and Envoy
 	Dir          string // a folder of the run's own, for pid files and logs
 	StreamModule string // NGINX: path of the stream module; empty when built in
 }
@@ -26,7 +27,7 @@ func Render(name string, v Values) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("configuration %q: %w", name, err)
 	}
-	t, err := template.New(name).Parse(string(text))
+	t, err := template.New(name).Funcs(parts()).Parse(string(text))
 	if err != nil {
 		return "", fmt.Errorf("configuration %q: %w", name, err)
 	}
@@ -35,6 +36,21 @@ func Render(name string, v Values) (string, error) {
 		return "", fmt.Errorf("configuration %q: %w", name, err)
 	}
 	return b.String(), nil
+}
+
+// parts are functions for templates that want an address in two pieces.
+func parts() template.FuncMap {
+	cut := func(addr string) (host, port string) {
+		i := strings.LastIndexByte(addr, ':')
+		if i < 0 {
+			return addr, "PORT" // a placeholder, for people to read
+		}
+		return addr[:i], addr[i+1:]
+	}
+	return template.FuncMap{
+		"host": func(addr string) string { h, _ := cut(addr); return h },
+		"port": func(addr string) string { _, p := cut(addr); return p },
+	}
 }
 
 // Names lists the templates.

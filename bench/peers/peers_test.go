@@ -10,15 +10,17 @@ import (
 
 func Example() {
 	text, err := peers.Render("weir.toml", peers.Values{
-		Listen: "127.0.0.1:8000", Backend: "127.0.0.1:9000", Admin: "127.0.0.1:9901",
+		Listen: "127.0.0.1:8000", Backend: "127.0.0.1:9000", Admin: "127.0.0.1:9901", Protocol: "tcp",
 	})
 	fmt.Println(strings.Contains(text, `bind = "127.0.0.1:8000"`), err)
 	// Output: true <nil>
 }
 
 func TestRenderAll(t *testing.T) {
-	v := peers.Values{Listen: "127.0.0.1:8000", Backend: "127.0.0.1:9000", Admin: "127.0.0.1:9901", Dir: "/run/x", StreamModule: "/m/stream.so"}
-	if len(peers.Names()) != 5 {
+	v := peers.Values{
+		Listen: "127.0.0.1:8000", Backend: "127.0.0.1:9000", Admin: "127.0.0.1:9901", Protocol: "tcp", Dir: "/run/x", StreamModule: "/m/stream.so",
+	}
+	if len(peers.Names()) != 11 {
 		t.Fatalf("names: %v", peers.Names())
 	}
 	for _, name := range peers.Names() {
@@ -26,7 +28,11 @@ func TestRenderAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{v.Listen, v.Backend} {
+		for _, addr := range []string{v.Listen, v.Backend} {
+			want := addr
+			if host, port, _ := strings.Cut(addr, ":"); strings.HasSuffix(name, ".yaml") {
+				want = "address: " + host + ", port_value: " + port
+			}
 			if !strings.Contains(text, want) {
 				t.Errorf("%s lacks %s:\n%s", name, want, text)
 			}
@@ -40,8 +46,19 @@ func TestRenderAll(t *testing.T) {
 	}
 }
 
+// An address that isn't one yet stays readable.
+func TestRenderPlaceholders(t *testing.T) {
+	text, err := peers.Render("envoy.yaml", peers.Values{Listen: "LISTEN", Backend: "BACKEND", Admin: "ADMIN"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "{address: LISTEN, port_value: PORT}"; !strings.Contains(text, want) {
+		t.Errorf("lacks %s:\n%s", want, text)
+	}
+}
+
 func TestRenderUnknown(t *testing.T) {
-	if _, err := peers.Render("envoy.yaml", peers.Values{}); err == nil {
+	if _, err := peers.Render("traefik.yaml", peers.Values{}); err == nil {
 		t.Fatal("no error for an unknown name")
 	}
 }
