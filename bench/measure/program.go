@@ -38,7 +38,7 @@ func kinds(bin Binaries) []kind {
 	}
 	envoy := func(name string) kind {
 		args := []string{"--concurrency", "2", "--disable-hot-restart", "--log-level", "critical", "-c", "CONFIG"}
-		return kind{name, bin.Envoy, both(name, ".yaml"), args, firstLine("--version"), peer}
+		return kind{name, bin.Envoy, both(name, ".yaml"), args, envoyVersion, peer}
 	}
 	flags := []string{"-listen", "LISTEN", "-backend", "BACKEND"}
 	return []kind{
@@ -68,6 +68,12 @@ func firstLine(flag string) func(string) string {
 		line, _, _ := strings.Cut(output(path, flag), "\n")
 		return line
 	}
+}
+
+// envoyVersion is what Envoy says of itself less its path: COMMIT/VERSION/....
+func envoyVersion(path string) string {
+	_, version, _ := strings.Cut(output(path, "--version"), "version: ")
+	return "envoy " + version
 }
 
 // oneLine asks a program for its version, and makes one line of it.
