@@ -20,9 +20,15 @@ const (
 	echoListener
 	bulkListener
 	onceListener
+	mixListener
 	echoConn
 	bulkConn
 	onceConn
+	mixConn    // has not said what it is
+	politeConn // bulk of mix
+	udpEchoSocket
+	udpBulkSocket
+	dnsSocket
 )
 
 // Services are the addresses a [Backend] listens on.
@@ -44,6 +50,8 @@ type Backend struct {
 	free    []*peer
 	buf     []byte
 	pattern pattern
+	waiting []int32 // events of politeConns, to be served last
+	udp     udpServices
 	stop    atomic.Bool
 }
 
@@ -57,7 +65,7 @@ type peer struct {
 	bulk    transfer
 }
 
-// NewBackend opens the three services on host, an IPv4 address, at ports the
+// NewBackend opens the services on host, an IPv4 address, at ports the
 // kernel chooses; an empty host is 127.0.0.1.
 func NewBackend(host string) (*Backend, error) {
 	if host == "" {
@@ -67,12 +75,25 @@ func NewBackend(host string) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: %w", err)
 	}
-	b := &Backend{poll: p, buf: make([]byte, readChunk), pattern: newPattern()}
+	b := &Backend{poll: p, buf: make([]byte, readChunk), pattern: newPattern(), waiting: make([]int32, 0, len(p.events))}
+	if b.udp, err = newUDPServices(); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("backend: %w", err)
+	}
 	for _, l := range []struct {
 		service service
+		open    func(string) (int, string, error)
 		addr    *string
-	}{{echoListener, &b.addrs.Echo}, {bulkListener, &b.addrs.Bulk}, {onceListener, &b.addrs.Once}} {
-		fd, addr, err := listen(host + ":0")
+	}{
+		{echoListener, listen, &b.addrs.Echo},
+		{bulkListener, listen, &b.addrs.Bulk},
+		{onceListener, listen, &b.addrs.Once},
+		{mixListener, listen, &b.addrs.Mix},
+		{udpEchoSocket, listenUDP, &b.addrs.UDPEcho},
+		{udpBulkSocket, listenUDP, &b.addrs.UDPBulk},
+		{dnsSocket, listenUDP, &b.addrs.DNS},
+	} {
+		fd, addr, err := l.open(host + ":0")
 		if err == nil {
 			*l.addr = addr
 			b.add(fd, l.service)
@@ -109,7 +130,8 @@ func (b *Backend) Run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for !b.stop.Load() {
-		for _, ev := range b.poll.wait() {
+		events := b.poll.wait()
+		for i, ev := range events {
 			c := b.conns[ev.Fd]
 			if c == nil {
 				continue
@@ -117,7 +139,7 @@ func (b *Backend) Run() error {
 			// An event of a descriptor that was closed and taken again in
 			// this batch finds nothing to do: reads and writes say EAGAIN.
 			switch c.service {
-			case echoListener, bulkListener, onceListener:
+			case echoListener, bulkListener, onceListener, mixListener:
 				if err := b.accept(c); err != nil {
 					return fmt.Errorf("backend: %w", err)
 				}
@@ -127,8 +149,19 @@ func (b *Backend) Run() error {
 				b.transfer(c, ev.Events)
 			case onceConn:
 				b.once(c)
+			case mixConn:
+				b.choose(c)
+			case politeConn:
+				b.waiting = append(b.waiting, int32(i))
+			case udpEchoSocket:
+				b.udpEcho(c.fd)
+			case udpBulkSocket:
+				b.udpBulk(c.fd)
+			case dnsSocket:
+				b.dns(c.fd)
 			}
 		}
+		b.serveWaiting(events)
 	}
 	return nil
 }
@@ -170,6 +203,9 @@ func (b *Backend) accept(l *peer) error {
 			b.watch(b.add(fd, echoConn), edgeAll)
 		case bulkListener:
 			b.watch(b.add(fd, bulkConn), unix.EPOLLIN)
+		case mixListener:
+			setIntFD(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			b.watch(b.add(fd, mixConn), unix.EPOLLIN)
 		case onceListener:
 			// The request is mostly there already: then the connection is
 			// answered and closed without ever being registered.
@@ -187,6 +223,8 @@ func (a Services) name(s service) string {
 		return "echo " + a.Echo
 	case bulkListener:
 		return "bulk " + a.Bulk
+	case mixListener:
+		return "mix " + a.Mix
 	default:
 		return "once " + a.Once
 	}

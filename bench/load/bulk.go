@@ -47,23 +47,10 @@ func (b Bulk) Run() (Result, error) {
 		return Result{}, fmt.Errorf("bulk: %w", err)
 	}
 	defer p.close()
-	var streams []stream
-	defer func() {
-		for i := range streams {
-			closeFD(streams[i].fd)
-		}
-	}()
-	for i := range b.Conns {
-		// A command of nothing is a round trip through the whole path.
-		first, want := command(send, 0), [8]byte{}
-		fd, err := dial(b.Addr, first[:], want[:], newWatchdog(b.Stall).limit)
-		if err != nil {
-			return Result{}, fmt.Errorf("bulk: connection %d of %d: %w", i+1, b.Conns, err)
-		}
-		streams = append(streams, stream{fd: fd})
-		if err := p.control(unix.EPOLL_CTL_ADD, fd, int32(i), 0); err != nil {
-			return Result{}, fmt.Errorf("bulk: %w", err)
-		}
+	streams, err := dialStreams(p, b.Addr, nil, b.Conns, 0, b.Stall)
+	defer closeStreams(streams)
+	if err != nil {
+		return Result{}, fmt.Errorf("bulk: %w", err)
 	}
 	if err := b.Gate.pass(); err != nil {
 		return Result{}, fmt.Errorf("bulk: %w", err)
@@ -76,6 +63,31 @@ func (b Bulk) Run() (Result, error) {
 	}
 	b.Gate.done(res)
 	return res, nil
+}
+
+// dialStreams opens n connections to the bulk service and registers them under
+// token and the numbers after it. prefix goes before the first command.
+func dialStreams(p *poller, addr string, prefix []byte, n, token int, stall time.Duration) ([]stream, error) {
+	var streams []stream
+	for i := range n {
+		// A command of nothing is a round trip through the whole path.
+		first, want := command(send, 0), [8]byte{}
+		fd, err := dial(addr, append(prefix[:len(prefix):len(prefix)], first[:]...), want[:], newWatchdog(stall).limit)
+		if err != nil {
+			return streams, fmt.Errorf("bulk connection %d of %d: %w", i+1, n, err)
+		}
+		streams = append(streams, stream{fd: fd})
+		if err := p.control(unix.EPOLL_CTL_ADD, fd, int32(token+i), 0); err != nil {
+			return streams, err
+		}
+	}
+	return streams, nil
+}
+
+func closeStreams(streams []stream) {
+	for i := range streams {
+		closeFD(streams[i].fd)
+	}
 }
 
 func (b Bulk) mode() mode {
@@ -92,10 +104,7 @@ func (b Bulk) mode() mode {
 func (b Bulk) loop(p *poller, streams []stream) (moved int64, err error) {
 	data, buf := newPattern(), make([]byte, readChunk)
 	for i := range streams {
-		n := b.Bytes / int64(len(streams))
-		if int64(i) < b.Bytes%int64(len(streams)) {
-			n++
-		}
+		n := portion(b.Bytes, i, len(streams))
 		if err := streams[i].start(p, i, b.mode(), uint64(n)); err != nil {
 			return 0, err
 		}
@@ -123,6 +132,14 @@ func (b Bulk) loop(p *poller, streams []stream) (moved int64, err error) {
 		}
 	}
 	return moved, nil
+}
+
+// portion is the i-th part of total in n equal ones: the first have what is over.
+func portion(total int64, i, n int) int64 {
+	if int64(i) < total%int64(n) {
+		return total/int64(n) + 1
+	}
+	return total / int64(n)
 }
 
 // start sends the command; the client's side of it is the mirror image.

@@ -26,7 +26,7 @@ func (d Idle) Run() (Result, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	m := startMeter()
-	callers, p, err := dialCallers(d.Addr, d.Conns, 8, d.Stall)
+	callers, p, err := dialCallers(d.Addr, nil, d.Conns, 8, d.Stall)
 	defer closeCallers(callers, p)
 	res := m.result("idle", int64(len(callers)))
 	if err != nil {

@@ -67,16 +67,19 @@ func (o Open) Run() (Result, error) {
 	if o.Duration == 0 {
 		o.Duration = 2 * time.Second
 	}
-	if o.Conns < 0 || o.Size < 8 || !(o.Rate > 0 && o.Rate <= 1e7) || o.Duration < 0 {
-		return Result{}, fmt.Errorf("open: conns %d, size %d, rate %g, duration %s: want positive numbers, a size of 8 or more and a rate of at most 1e7", o.Conns, o.Size, o.Rate, o.Duration)
+	if o.Conns < 0 || o.Size < 8 || !(o.Rate > 0 && o.Rate <= 1e7) || o.Duration < 0 || o.Total < 0 {
+		return Result{}, fmt.Errorf("open: conns %d, size %d, rate %g, duration %s, total %d: want positive numbers, a size of 8 or more and a rate of at most 1e7",
+			o.Conns, o.Size, o.Rate, o.Duration, o.Total)
+	}
+	if o.Total == 0 {
+		o.Total = int64(o.Rate * o.Duration.Seconds())
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// The default slack of 50 us would send late what is due in between.
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
-		return Result{}, fmt.Errorf("open: timer slack: %w", err)
+	if err := sharpTimers(); err != nil {
+		return Result{}, fmt.Errorf("open: %w", err)
 	}
-	callers, p, err := dialCallers(o.Addr, o.Conns, o.Size, o.Stall)
+	callers, p, err := dialCallers(o.Addr, nil, o.Conns, o.Size, o.Stall)
 	defer closeCallers(callers, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("open: %w", err)
@@ -89,12 +92,21 @@ func (o Open) Run() (Result, error) {
 	r.start = m.wall
 	err = r.loop()
 	res := m.result("open", int64(r.done))
-	res.LatencyUS, res.SendLagUS = spread(r.latency), spread(r.lag)
+	r.report(&res)
 	if err != nil {
 		return res, fmt.Errorf("open: after %d of %d messages: %w", r.done, r.total, err)
 	}
 	o.Gate.done(res)
 	return res, nil
+}
+
+// sharpTimers takes the kernel's slack from this thread's timers: the default of
+// 50 us would send late what is due in between.
+func sharpTimers() error {
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("timer slack: %w", err)
+	}
+	return nil
 }
 
 func newOpenRun(o Open, p *poller, callers []caller) *openRun {
@@ -104,9 +116,9 @@ func newOpenRun(o Open, p *poller, callers []caller) *openRun {
 		next:     make([]uint64, o.Conns),
 		buf:      make([]byte, 64<<10),
 		interval: 1e9 / o.Rate,
-		total:    uint64(o.Rate * o.Duration.Seconds()),
-		latency:  hdrhistogram.New(1, int64(time.Minute), 3),
-		lag:      hdrhistogram.New(1, int64(time.Minute), 3),
+		total:    uint64(o.Total),
+		latency:  newLatencies(),
+		lag:      newLatencies(),
 	}
 	for i := range r.next {
 		r.next[i] = uint64(i)
@@ -122,19 +134,9 @@ func (r *openRun) intended(k uint64) time.Duration {
 func (r *openRun) loop() error {
 	dog := newWatchdog(r.Stall)
 	for r.done < r.total {
-		wait := maxWait * time.Millisecond
-		for now := time.Since(r.start); r.sent < r.total; {
-			if wait = r.intended(r.sent) - now; wait > 0 {
-				break
-			}
-			record(r.lag, -wait)
-			if err := r.send(r.sent); err != nil {
-				return err
-			}
-			r.sent++
-		}
-		if wait <= 0 {
-			wait = maxWait * time.Millisecond // all are sent
+		wait, err := r.sendDue()
+		if err != nil {
+			return err
 		}
 		events := r.poll.waitFor(wait)
 		if events == nil && dog.stalled(int64(r.done+r.sent)) {
@@ -147,6 +149,22 @@ func (r *openRun) loop() error {
 		}
 	}
 	return nil
+}
+
+// sendDue sends what is due by now and returns how long nothing more is.
+func (r *openRun) sendDue() (time.Duration, error) {
+	for now := time.Since(r.start); r.sent < r.total; {
+		wait := r.intended(r.sent) - now
+		if wait > 0 {
+			return wait, nil
+		}
+		record(r.lag, -wait)
+		if err := r.send(r.sent); err != nil {
+			return 0, err
+		}
+		r.sent++
+	}
+	return maxWait * time.Millisecond, nil // all are sent
 }
 
 func (r *openRun) send(k uint64) error {
@@ -219,14 +237,7 @@ func (r *openRun) answers(i int, b []byte) error {
 	return nil
 }
 
-// record clamps to what the histogram holds: a minute is long enough.
-func record(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(max(int64(d), 1), h.HighestTrackableValue()))
-}
-
-func spread(h *hdrhistogram.Histogram) *Spread {
-	us := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e3 }
-	return &Spread{
-		Mean: h.Mean() / 1e3, P50: us(50), P90: us(90), P99: us(99), P999: us(99.9), Max: float64(h.Max()) / 1e3,
-	}
+// report puts what was recorded into the result.
+func (r *openRun) report(res *Result) {
+	res.LatencyUS, res.Curve, res.SendLagUS = spread(r.latency), curve(r.latency), spread(r.lag)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,7 +56,7 @@ func (r RTT) Run() (Result, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	callers, p, err := dialCallers(r.Addr, r.Conns, r.Size, r.Stall)
+	callers, p, err := dialCallers(r.Addr, nil, r.Conns, r.Size, r.Stall)
 	defer closeCallers(callers, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("rtt: %w", err)
@@ -160,8 +161,9 @@ func (c *caller) step() (bool, error) {
 }
 
 // dialCallers opens n connections to the echo service, each with one round trip
-// behind it, and registers them under their index.
-func dialCallers(addr string, n, size int, stall time.Duration) ([]caller, *poller, error) {
+// behind it, and registers them under their index. prefix goes before the first
+// message, and doesn't come back.
+func dialCallers(addr string, prefix []byte, n, size int, stall time.Duration) ([]caller, *poller, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, nil, err
@@ -174,7 +176,7 @@ func dialCallers(addr string, n, size int, stall time.Duration) ([]caller, *poll
 			out = append(out, data[:min(size-len(out), period)]...)
 		}
 		c := caller{out: out, in: make([]byte, size+1), stamp: uint64(i) << 32}
-		c.fd, err = dial(addr, out[:8], out[:8], newWatchdog(stall).limit)
+		c.fd, err = dial(addr, slices.Concat(prefix, out[:8]), out[:8], newWatchdog(stall).limit)
 		if err != nil {
 			return callers, p, fmt.Errorf("connection %d of %d: %w", i+1, n, err)
 		}

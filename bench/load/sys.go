@@ -237,6 +237,10 @@ func bindAndListen(fd int, a *rawAddr) (string, error) {
 	if err := unix.Listen(fd, 4096); err != nil {
 		return "", err
 	}
+	return boundAddr(fd)
+}
+
+func boundAddr(fd int) (string, error) {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return "", err

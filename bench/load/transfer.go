@@ -44,10 +44,11 @@ type transfer struct {
 	taken, takeEnd uint64
 	bad            bool   // what came is not the pattern
 	interest       uint32 // registered with epoll
+	turn           uint64 // the most to offer in one write; 0 = what the pattern has
 }
 
 func (t *transfer) begin(m mode, n uint64) {
-	*t = transfer{active: true, count: n, interest: t.interest}
+	*t = transfer{active: true, count: n, interest: t.interest, turn: t.turn}
 	if m&send != 0 {
 		t.sendEnd = n
 	}
@@ -59,7 +60,11 @@ func (t *transfer) begin(m mode, n uint64) {
 // sendSome offers the next chunk. Level-triggered, one write per event: that
 // shares the loop fairly between connections.
 func (t *transfer) sendSome(fd int, p pattern) syscall.Errno {
-	n, e := writeFD(fd, p.chunk(t.sent, t.sendEnd-t.sent))
+	most := t.sendEnd - t.sent
+	if t.turn > 0 {
+		most = min(most, t.turn)
+	}
+	n, e := writeFD(fd, p.chunk(t.sent, most))
 	if e == syscall.EAGAIN {
 		return 0
 	}
@@ -137,7 +142,7 @@ func (b *Backend) bulkStep(c *peer, events uint32) error {
 			return err
 		}
 		if done {
-			*t = transfer{interest: t.interest}
+			*t = transfer{interest: t.interest, turn: t.turn}
 		}
 	}
 	return b.arm(c)

@@ -1,12 +1,21 @@
 package load
 
-import "errors"
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"syscall"
 
-// UDPFlood keeps a window of datagrams under way on each flow.
+	"golang.org/x/sys/unix"
+)
+
+// UDPFlood keeps a window of datagrams under way on each flow. A datagram
+// carries its flow and its number; contents, order and that none comes twice
+// are verified. Both ends move many datagrams with one system call.
 type UDPFlood struct {
 	Addr    string  // udpecho service, IPv4:PORT
 	Flows   int     // sockets; 0 = 8
-	Window  int     // datagrams under way on each; 0 = 32
+	Window  int     // datagrams under way on each, at most 1,024; 0 = 32
 	Size    int     // bytes per datagram, 16 to 65,507; 0 = 64
 	Total   int64   // round trips in all; 0 = 100,000
 	Reorder float64 // share of datagrams that may be overtaken, 0 to 1
@@ -14,5 +23,256 @@ type UDPFlood struct {
 	Gate Gate
 }
 
-// Run does the work.
-func (u UDPFlood) Run() (Result, error) { return Result{}, errors.New("not there yet") }
+// floodHead is what a datagram begins with: its number and its flow.
+const floodHead = 16
+
+// flow is one socket of UDPFlood. Numbers below base are answered or lost.
+type flow struct {
+	fd       int
+	share    uint64 // datagrams it has to send
+	sent     uint64
+	base     uint64
+	answered uint64
+	lost     uint64
+	since    int64 // tick at which base moved
+	came     sequence
+}
+
+// floodRun is the state of a run.
+type floodRun struct {
+	UDPFlood
+	poll  *poller
+	flows []flow
+	in    *datagrams
+	out   *datagrams
+	data  pattern
+	done  int64
+	tally tally
+	clock ticker
+}
+
+func (u UDPFlood) defaults() UDPFlood {
+	if u.Flows == 0 {
+		u.Flows = 8
+	}
+	if u.Window == 0 {
+		u.Window = 32
+	}
+	if u.Size == 0 {
+		u.Size = 64
+	}
+	if u.Total == 0 {
+		u.Total = 100_000
+	}
+	return u
+}
+
+// Run does the round trips; Units of the result are those that were done. It
+// fails with ErrLost, ErrReordered, ErrCorrupt, ErrStalled or the error of a
+// socket.
+func (u UDPFlood) Run() (Result, error) {
+	u = u.defaults()
+	if u.Flows < 0 || u.Window < 0 || u.Window > 1024 || u.Size < floodHead || u.Size > maxDatagram || u.Total < 0 {
+		return Result{}, fmt.Errorf("udpflood: flows %d, window %d, size %d, total %d: want positive numbers, a window of at most 1024 and a size of %d to %d",
+			u.Flows, u.Window, u.Size, u.Total, floodHead, maxDatagram)
+	}
+	if err := u.check(u.Reorder); err != nil {
+		return Result{}, fmt.Errorf("udpflood: %w", err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r := &floodRun{
+		UDPFlood: u, data: newPattern(), tally: u.tally(u.Total, u.Reorder),
+		in: newDatagrams(u.Window, u.Size+1, false, false), out: newDatagrams(u.Window, u.Size, false, false),
+	}
+	var err error
+	if r.poll, err = newPoller(); err != nil {
+		return Result{}, fmt.Errorf("udpflood: %w", err)
+	}
+	defer r.close()
+	if err := r.dial(); err != nil {
+		return Result{}, fmt.Errorf("udpflood: %w", err)
+	}
+	if err := u.Gate.pass(); err != nil {
+		return Result{}, fmt.Errorf("udpflood: %w", err)
+	}
+	m := startMeter()
+	err = r.loop()
+	res := m.result("udpflood", r.done)
+	res.Lost, res.Reordered = r.tally.lost, r.tally.overtaken
+	if err != nil {
+		return res, fmt.Errorf("udpflood: after %d of %d: %w", r.done, r.Total, err)
+	}
+	u.Gate.done(res)
+	return res, nil
+}
+
+func (r *floodRun) close() {
+	for i := range r.flows {
+		closeFD(r.flows[i].fd)
+	}
+	r.poll.close()
+}
+
+func (r *floodRun) dial() error {
+	for i := range r.Flows {
+		first := r.out.bufs[0]
+		r.fill(first, i, 1<<63)
+		fd, err := dialUDP(r.Addr, first, first, r.timeout())
+		if err != nil {
+			return fmt.Errorf("flow %d of %d: %w", i+1, r.Flows, err)
+		}
+		r.flows = append(r.flows, flow{fd: fd, share: uint64(portion(r.Total, i, r.Flows))})
+		if err := r.poll.control(unix.EPOLL_CTL_ADD, fd, int32(i), unix.EPOLLIN|unix.EPOLLET&0xffffffff); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill writes datagram k of flow i.
+func (r *floodRun) fill(b []byte, i int, k uint64) {
+	binary.LittleEndian.PutUint64(b, k)
+	binary.LittleEndian.PutUint64(b[8:], uint64(i))
+	copy(b[floodHead:], r.data.chunk(k, uint64(len(b)-floodHead)))
+}
+
+func (r *floodRun) loop() error {
+	r.clock = newTicker(r.timeout())
+	dog := newWatchdog(r.Stall)
+	for i := range r.flows {
+		if err := r.refill(i); err != nil {
+			return err
+		}
+	}
+	for r.done+r.tally.lost < r.Total {
+		events := r.poll.wait()
+		if r.clock.tick(events == nil) {
+			if err := r.giveUp(); err != nil {
+				return err
+			}
+		}
+		if events == nil && dog.stalled(r.done) {
+			return ErrStalled
+		}
+		for _, ev := range events {
+			if err := r.step(int(ev.Fd)); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range r.flows { // what nobody waits for
+		if err := r.step(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refill fills the window of flow i.
+func (r *floodRun) refill(i int) error {
+	f := &r.flows[i]
+	room := uint64(r.Window) - (f.sent - f.answered - f.lost)
+	n := int(min(room, f.share-f.sent, f.base+sequenceSpan-f.sent))
+	if n == 0 {
+		return nil
+	}
+	if f.base == f.sent {
+		f.since = r.clock.now // nothing was under way
+	}
+	for j := range n {
+		r.fill(r.out.bufs[j], i, f.sent)
+		f.sent++
+	}
+	if e := r.out.send(f.fd, n); e != 0 {
+		return fmt.Errorf("write: %w", e)
+	}
+	return nil
+}
+
+// step reads what came for flow i and sends as many again.
+func (r *floodRun) step(i int) error {
+	f := &r.flows[i]
+	for {
+		n, e := r.in.receive(f.fd)
+		if e == syscall.EAGAIN {
+			return nil
+		}
+		if e != 0 {
+			return fmt.Errorf("read: %w", e)
+		}
+		for j := range n {
+			if err := r.answer(i, r.in.payload(j)); err != nil {
+				return fmt.Errorf("flow %d: %w", i, err)
+			}
+		}
+		if err := r.refill(i); err != nil {
+			return err
+		}
+		if n < len(r.in.msgs) {
+			return nil // it was all: what comes later is another edge
+		}
+	}
+}
+
+func (r *floodRun) answer(i int, b []byte) error {
+	f := &r.flows[i]
+	if len(b) != r.Size {
+		return fmt.Errorf("%w: a datagram of %d bytes, want %d", ErrCorrupt, len(b), r.Size)
+	}
+	k := binary.LittleEndian.Uint64(b)
+	if k >= f.sent || binary.LittleEndian.Uint64(b[8:]) != uint64(i) || !r.data.matches(k, b[floodHead:]) {
+		return fmt.Errorf("%w: datagram %d differs", ErrCorrupt, k)
+	}
+	late, err := f.came.take(k)
+	if err != nil {
+		return err
+	}
+	if k < f.base {
+		return nil // was counted as lost
+	}
+	f.answered++
+	r.done++
+	if late {
+		if err := r.tally.overtake(); err != nil {
+			return err
+		}
+	}
+	r.settle(f)
+	return nil
+}
+
+// settle moves base over what is answered.
+func (r *floodRun) settle(f *flow) {
+	if f.base >= f.came.next || !f.came.has(f.base) {
+		return
+	}
+	f.since = r.clock.now
+	for f.base < f.came.next && f.came.has(f.base) {
+		f.base++
+	}
+}
+
+// giveUp counts what base waits for as lost when it waited too long.
+func (r *floodRun) giveUp() error {
+	for i := range r.flows {
+		f := &r.flows[i]
+		if f.base == f.sent || !r.clock.expired(f.since) {
+			continue
+		}
+		from := f.base
+		for f.base < f.sent && (f.base >= f.came.next || !f.came.has(f.base)) {
+			f.base++
+		}
+		f.since = r.clock.now
+		f.lost += f.base - from
+		if err := r.tally.lose(int64(f.base - from)); err != nil {
+			return err
+		}
+		r.settle(f)
+		if err := r.refill(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
