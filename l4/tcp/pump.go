@@ -110,8 +110,11 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	}
 	*budget -= n
 	p.took(s, from)
-	if n < len(buf) && !src.peerClosed && !src.urgent {
-		src.readable = false // drained; more will be announced
+	if n < len(buf) && !src.urgent {
+		// Drained. A FIN that was announced before has everything that came before it in the queue: this was the last of it.
+		if src.readable = false; src.peerClosed {
+			p.sawFIN(s, i, from)
+		}
 	}
 	p.judgeRead(d, n, n == len(buf))
 	rest := buf[:n]
@@ -124,7 +127,7 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		p.count(s, from, l4.Copied, w)
 		rest = rest[w:]
 		if len(rest) == 0 {
-			if !src.readable {
+			if !src.readable && !src.eof {
 				return blocked
 			}
 			return moved

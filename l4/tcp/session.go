@@ -41,9 +41,9 @@ type stream struct {
 	fd         int32 // -1 = none
 	readable   bool
 	writable   bool
-	peerClosed bool // a FIN is in the receive queue or was read: a short read is not the end
-	urgent     bool // urgent data is or was in the queue: neither is it then
-	eof        bool // the FIN was read
+	peerClosed bool // a FIN has come: a short read is the last one
+	urgent     bool // urgent data is or was in the queue: a short read says nothing
+	eof        bool // everything before the FIN was read
 	finSent    bool // our FIN was sent
 	wrote      bool // bytes were written to it
 	noDelay    bool

@@ -3,6 +3,7 @@ package tcp
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -249,6 +250,31 @@ func TestUrgentData(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A short read before a FIN that has come is the last one, but not where an urgent byte made it short.
+func TestUrgentDataBeforeFIN(t *testing.T) {
+	b := newBackend(t)
+	r := newRig(t, rigOptions{}, b.addr)
+	client, server := r.pair(b)
+	resume := make(chan struct{})
+	if err := r.loops[0].Post(func() { <-resume }); err != nil {
+		t.Fatal(err)
+	}
+	// All of this is in the queue, FIN included, when weir looks: loopback delivers within the sender's call.
+	mustWrite(t, client, "abc")
+	err := sendUrgent(client, '!')
+	mustWrite(t, client, "def")
+	if err := errors.Join(err, client.CloseWrite()); err != nil {
+		t.Fatal(err)
+	}
+	close(resume)
+	mustRead(t, server, "abcdef")
+	if n, err := readToEnd(server); n != 0 || err != nil {
+		t.Fatalf("%d more bytes and %v, want the FIN", n, err)
+	}
+	mustWrite(t, server, "still here")
+	mustRead(t, client, "still here")
 }
 
 func sendUrgent(c *net.TCPConn, b byte) error {
