@@ -1,0 +1,93 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"weir/bench/measure"
+)
+
+// rawTable is every sample of a workload.
+type rawTable struct {
+	Head []string
+	Rows []rawRow
+}
+
+type rawRow struct {
+	Cells []string // numbers
+	Who   string
+	Note  string // failed or thrown away
+	Out   bool   // doesn't count
+}
+
+func rawOf(r measure.Report, w measure.Workload) rawTable {
+	t := rawTable{Head: []string{"contender", "round"}}
+	switch w.Figure {
+	case measure.Memory:
+		t.Head = append(t.Head, "figure, "+w.Unit, "few, KiB", "many, KiB")
+	case measure.Latency:
+		t.Head = append(t.Head, "figure, "+w.Unit, "p50, us", "p99, us", "max, us", "own lag p99, us")
+	default:
+		t.Head = append(t.Head, "over direct, "+w.Unit, "machine, "+w.Unit, "process, "+w.Unit)
+	}
+	if w.Figure != measure.Memory {
+		t.Head = append(t.Head, "busy, s", "wall, s", "process, s", "steal, %", "foreign, s")
+	}
+	values := measure.Values(w, r.Samples)
+	for _, c := range r.Contenders {
+		for _, s := range r.Samples {
+			if s.Workload == w.Name && s.Contender == c.Name {
+				t.Rows = append(t.Rows, rawRowOf(w, s, values[c.Name]))
+			}
+		}
+	}
+	return t
+}
+
+func rawRowOf(w measure.Workload, s measure.Sample, values map[int]float64) rawRow {
+	row := rawRow{Who: s.Contender, Out: s.Failed != "" || s.Discarded != ""}
+	var notes []string
+	if s.Failed != "" {
+		notes = append(notes, "failed: "+s.Failed)
+	}
+	if s.Discarded != "" {
+		notes = append(notes, "thrown away: "+s.Discarded)
+	}
+	row.Note = strings.Join(notes, "; ")
+	add := func(x float64) { row.Cells = append(row.Cells, num(x)) }
+	row.Cells = append(row.Cells, fmt.Sprint(s.Round))
+	if v, ok := values[s.Round]; ok && !row.Out {
+		add(v)
+	} else {
+		row.Cells = append(row.Cells, "")
+	}
+	switch w.Figure {
+	case measure.Memory:
+		add(s.PssFew)
+		add(s.PssMany)
+		return row
+	case measure.Latency:
+		row.Cells = append(row.Cells, latencyCells(s)...)
+	default:
+		unit := w.Scale / float64(s.Amount)
+		add(s.Busy * unit)
+		add(s.Process * unit)
+	}
+	add(s.Busy)
+	add(s.Wall)
+	add(s.Process)
+	row.Cells = append(row.Cells, fmt.Sprintf("%.2f", 100*s.Steal), fmt.Sprintf("%.3f", s.Foreign))
+	return row
+}
+
+func latencyCells(s measure.Sample) []string {
+	cells := []string{"", "", "", ""}
+	result, ok := resultOf(s)
+	if ok && result.LatencyUS != nil {
+		cells[0], cells[1], cells[2] = num(result.LatencyUS.P50), num(result.LatencyUS.P99), num(result.LatencyUS.Max)
+	}
+	if ok && result.SendLagUS != nil {
+		cells[3] = num(result.SendLagUS.P99)
+	}
+	return cells
+}
