@@ -25,6 +25,6 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(strings.Contains(page.String(), "weir: 12.0 us (12.0 to 12.0), 1 rounds"))
+	fmt.Println(strings.Contains(page.String(), "weir: 12.0 us (12.0 to 12.0), 1 round"))
 	// Output: true
 }

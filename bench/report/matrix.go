@@ -13,8 +13,15 @@ type matrix struct {
 	Subject string
 	Columns []column
 	Groups  []matrixGroup
-	Notes   []string // by number, from 1
+	Notes   []*note // by number, from 1
 	Tally   []tally
+	Span    int // columns in all
+}
+
+// note is why cells have no figure.
+type note struct {
+	Why string
+	Who []string // contenders
 }
 
 type column struct {
@@ -52,6 +59,17 @@ type tally struct {
 	Class   string
 }
 
+// sentence is a section's name as a heading.
+func sentence(name string) string {
+	if name == "udp" {
+		return "UDP"
+	}
+	if name != "" && name[0] >= 'a' && name[0] <= 'z' {
+		return string(name[0]-'a'+'A') + name[1:]
+	}
+	return name
+}
+
 func classOf(v measure.Verdict) string {
 	switch v {
 	case measure.Cheaper:
@@ -84,9 +102,10 @@ func matrixOf(r measure.Report) matrix {
 		}
 		seen[name] = true
 	}
+	m.Span = len(m.Columns) + 5
 	tallies := map[measure.Verdict]int{}
 	for _, group := range groupsOf(r.Workloads) {
-		g := matrixGroup{Name: group}
+		g := matrixGroup{Name: sentence(group)}
 		for _, w := range r.Workloads {
 			if w.Group != group {
 				continue
@@ -121,7 +140,7 @@ func groupsOf(workloads []measure.Workload) []string {
 }
 
 func (m *matrix) row(r measure.Report, w measure.Workload) matrixRow {
-	row := matrixRow{Name: w.Name, Title: w.Title, Unit: w.Unit}
+	row := matrixRow{Name: w.Name, Title: sentence(w.Title), Unit: w.Unit}
 	rows := map[string]measure.Row{}
 	for _, x := range r.Summary.Rows {
 		if x.Workload == w.Name {
@@ -174,7 +193,7 @@ func bestOf(r measure.Report, workload string) (measure.Comparison, bool) {
 // ratioOf gives no ratio where one of the two isn't above zero: it says nothing.
 func ratioOf(c measure.Comparison, rows map[string]measure.Row) ratioCell {
 	cell := ratioCell{Peer: c.Peer, Verdict: c.Verdict, Class: classOf(c.Verdict)}
-	cell.Title = fmt.Sprintf("%s less %s: %s (%s) in %d rounds; the null is %s", c.Subject, c.Peer, num(c.Diff.Median), span(c.Diff), c.Diff.N, num(c.Null))
+	cell.Title = fmt.Sprintf("%s less %s: %s (%s) in %s; the null is %s", c.Subject, c.Peer, num(c.Diff.Median), span(c.Diff), plural(c.Diff.N, "round"), num(c.Null))
 	if c.Ratio.N > 0 && rows[c.Subject].Cost.Min > 0 && rows[c.Peer].Cost.Min > 0 {
 		cell.Text, cell.Span = fmt.Sprintf("%.2f", c.Ratio.Median), fmt.Sprintf("%.2f to %.2f", c.Ratio.Min, c.Ratio.Max)
 	} else if c.Diff.N > 0 {
@@ -187,36 +206,35 @@ func (m *matrix) cell(r measure.Report, w measure.Workload, name string, rows ma
 	row, ok := rows[name]
 	switch {
 	case ok && row.Failed != "":
-		return m.without("failed", fmt.Sprintf("%s, %s failed: %s", name, w.Name, row.Failed))
+		return m.without("failed", name, fmt.Sprintf("%s failed: %s", w.Name, row.Failed))
 	case ok && row.Cost.N > 0:
-		title := fmt.Sprintf("%s: %s %s (%s), %d rounds", name, num(row.Cost.Median), w.Unit, span(row.Cost), row.Cost.N)
+		title := fmt.Sprintf("%s: %s %s (%s), %s", name, num(row.Cost.Median), w.Unit, span(row.Cost), plural(row.Cost.N, "round"))
 		if row.Discarded > 0 {
 			title += fmt.Sprintf(", %d thrown away", row.Discarded)
 		}
 		return matrixCell{Text: num(row.Cost.Median), Title: title}
 	}
 	for _, s := range r.Skipped {
-		if s.Contender == name && (s.Workload == w.Name || s.Workload == "") {
-			return m.without("skipped", fmt.Sprintf("%s skipped: %s", name, s.Why))
-		}
-	}
-	for _, s := range r.Skipped { // a workload that nobody did
-		if s.Contender == "" && s.Workload == w.Name {
-			return m.without("skipped", fmt.Sprintf("%s skipped: %s", w.Name, s.Why))
+		// Without a contender it is a workload that nobody did.
+		if (s.Contender == name || s.Contender == "") && (s.Workload == w.Name || s.Workload == "") {
+			return m.without("skipped", name, "skipped: "+s.Why)
 		}
 	}
 	if ok && row.Discarded > 0 {
-		return m.without("none", fmt.Sprintf("%s, %s: all %d samples were thrown away, or direct's of the same rounds", name, w.Name, row.Discarded))
+		return m.without("none", name, w.Name+": every sample was thrown away, or direct's of the same rounds")
 	}
-	return m.without("none", fmt.Sprintf("%s, %s: not measured", name, w.Name))
+	return m.without("none", name, w.Name+": not measured")
 }
 
 // without is a cell that has no figure, with a footnote that says why.
-func (m *matrix) without(text, why string) matrixCell {
-	i := slices.Index(m.Notes, why)
+func (m *matrix) without(text, who, why string) matrixCell {
+	i := slices.IndexFunc(m.Notes, func(n *note) bool { return n.Why == why })
 	if i < 0 {
 		i = len(m.Notes)
-		m.Notes = append(m.Notes, why)
+		m.Notes = append(m.Notes, &note{Why: why})
 	}
-	return matrixCell{Text: text, Title: why, Class: text, Note: i + 1}
+	if n := m.Notes[i]; !slices.Contains(n.Who, who) {
+		n.Who = append(n.Who, who)
+	}
+	return matrixCell{Text: text, Title: who + ": " + why, Class: text, Note: i + 1}
 }

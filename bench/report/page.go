@@ -131,7 +131,7 @@ var abouts = map[string]string{
 }
 
 func sectionOf(r measure.Report, group string, index int) (section, error) {
-	s := section{Name: group, ID: fmt.Sprintf("g%d", index+1), About: abouts[group]}
+	s := section{Name: sentence(group), ID: fmt.Sprintf("g%d", index+1), About: abouts[group]}
 	if group == "growth" {
 		lines, marks := growthCurves(r)
 		var err error
@@ -163,7 +163,7 @@ func sectionOf(r measure.Report, group string, index int) (section, error) {
 
 func workOf(r measure.Report, w measure.Workload, index int) (work, error) {
 	v := work{
-		Name: w.Name, ID: fmt.Sprintf("w%d", index+1), Title: w.Title, Unit: w.Unit, Protocol: strings.ToUpper(w.Protocol),
+		Name: w.Name, ID: fmt.Sprintf("w%d", index+1), Title: sentence(w.Title), Unit: w.Unit, Protocol: strings.ToUpper(w.Protocol),
 		Command: "load " + strings.Join(w.Command, " "), Amount: count(w.Amount), Raw: rawOf(r, w),
 	}
 	switch w.Figure {

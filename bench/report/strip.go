@@ -58,22 +58,11 @@ func stripsOf(r measure.Report, w measure.Workload) []strip {
 // drawStrips draws every round of every contender. Around the subject's median
 // lies a band as wide as the null on either side.
 func drawStrips(list []strip, subject, axis string, null float64, label string) (template.HTML, error) {
-	lo, hi := 0.0, 0.0
-	for _, s := range list {
-		for _, v := range s.values {
-			lo, hi = min(lo, v), max(hi, v)
-		}
-	}
-	if hi == lo {
-		hi = lo + 1
-	}
+	lo, hi := reach(list)
 	n := len(list)
 	f := newFigure(figureWidth, vg.Length(n*rowHeight+44))
 	f.HideY()
-	f.X.Min, f.X.Max = lo-(hi-lo)*0.01, hi+(hi-lo)*0.03
-	if lo < 0 {
-		f.X.Min = lo - (hi-lo)*0.03
-	}
+	f.X.Min, f.X.Max = lo, hi
 	f.Y.Min, f.Y.Max = -0.5, float64(n)-0.5
 	f.X.Label.Text = axis
 	at := ticks(f.X.Min, f.X.Max, 6)
@@ -100,7 +89,7 @@ func drawStrips(list []strip, subject, axis string, null float64, label string) 
 		}
 	}
 	f.grid(true, at)
-	if lo < 0 {
+	if lo < 0 && hi > 0 {
 		f.whole.StrokeLine2(line(inkAxis, 1), f.x(0), f.data.Min.Y, f.x(0), f.data.Max.Y)
 	}
 	for i, s := range list {
@@ -119,6 +108,31 @@ func drawStrips(list []strip, subject, axis string, null float64, label string) 
 		f.strip(s, inkOf(s.name, subject), own, y)
 	}
 	return f.html(label)
+}
+
+// reach is what the axis shows: from zero where that costs less than a third
+// of it, and else as much as lets the rounds be told apart.
+func reach(list []strip) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, s := range list {
+		for _, v := range s.values {
+			lo, hi = min(lo, v), max(hi, v)
+		}
+	}
+	if lo > hi {
+		return 0, 1
+	}
+	if lo >= 0 && lo < hi/3 {
+		lo = 0
+	}
+	margin := (hi - lo) * 0.04
+	if margin == 0 {
+		margin = max(math.Abs(hi)/10, 1e-6)
+	}
+	if lo == 0 {
+		return -margin / 4, hi + margin
+	}
+	return lo - margin, hi + margin
 }
 
 func (f *figure) strip(s strip, i ink, own bool, y vg.Length) {
