@@ -16,7 +16,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: help
 help: ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: host ## build bin/weir and run the demo
@@ -46,9 +46,18 @@ unit: ## run the tests
 race: ## run the tests under the race detector
 	$(GO) test -race ./...
 
+.PHONY: test-arm64
+test-arm64: ## run the tests as arm64 programs, under QEMU
+	scripts/test-arm64
+
+.PHONY: microbench
+microbench: ## compare the microbenchmarks with those of REV (the newest tag): make microbench REV=HEAD~3 BENCH='-bench Turn'
+	scripts/microbench $(REV) $(BENCH)
+
 .PHONY: lint
-lint: fmt-check ## gofmt, go vet, staticcheck, golangci-lint
+lint: fmt-check ## gofmt, go vet (for arm64 too), staticcheck, golangci-lint
 	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GOLANGCI) run
 
