@@ -130,7 +130,7 @@ func (f *figure) curve(c curve, i ink, own, dots bool) {
 // nameCurves writes the names beside the ends, apart from each other, each with
 // a thin line to its end.
 func (f *figure) nameCurves(list []curve, subject string) {
-	const apart = 13.5
+	const apart = 14.5
 	type name struct {
 		curve
 		end vg.Point

@@ -64,7 +64,7 @@ func sentence(name string) string {
 	if name == "udp" {
 		return "UDP"
 	}
-	if name != "" && name[0] >= 'a' && name[0] <= 'z' {
+	if len(name) > 1 && name[0] >= 'a' && name[0] <= 'z' && (name[1] < '0' || name[1] > '9') { // p99.9 stays
 		return string(name[0]-'a'+'A') + name[1:]
 	}
 	return name

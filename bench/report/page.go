@@ -136,12 +136,15 @@ func sectionOf(r measure.Report, group string, index int) (section, error) {
 		lines, marks := growthCurves(r)
 		var err error
 		s.Curve, err = drawCurves(lines, axes{
-			x: "connections", y: "machine, us for a round trip, direct's included", xMarks: marks, dots: true,
+			x: "connections", y: "machine, us for a round trip", xMarks: marks, dots: true,
 		}, r.Subject, "machine time for a round trip against the number of connections")
 		if err != nil {
 			return s, err
 		}
 		for _, g := range r.Summary.Growth {
+			if g.Contender == measure.DirectAgain {
+				continue
+			}
 			s.Growth = append(s.Growth, growthRow{
 				Contender: g.Contender, Ratio: fmt.Sprintf("%.2f", g.Ratio.Median), Span: fmt.Sprintf("%.2f to %.2f", g.Ratio.Min, g.Ratio.Max),
 				From: count(int64(g.From)), To: count(int64(g.To)), Ink: inkOf(g.Contender, r.Subject).css(),

@@ -15,9 +15,9 @@ import (
 
 // The size of all figures, in CSS pixels.
 const (
-	figureWidth = 600
-	rowHeight   = 19
-	curveHeight = 330
+	figureWidth = 500
+	rowHeight   = 20
+	curveHeight = 310
 )
 
 // strip is a line of points.
@@ -33,6 +33,13 @@ func (s strip) median() float64 {
 		return math.NaN()
 	}
 	return measure.SpreadOf(s.values).Median
+}
+
+func (s strip) figure() string {
+	if s.failed {
+		return "failed"
+	}
+	return num(s.median())
 }
 
 // stripsOf are the contenders that did anything in a workload, in their order.
@@ -65,7 +72,7 @@ func drawStrips(list []strip, subject, axis string, null float64, label string) 
 	f.X.Min, f.X.Max = lo, hi
 	f.Y.Min, f.Y.Max = -0.5, float64(n)-0.5
 	f.X.Label.Text = axis
-	at := ticks(f.X.Min, f.X.Max, 6)
+	at := ticks(f.X.Min, f.X.Max, 5)
 	f.X.Tick.Marker = marks(at)
 
 	// Names, then medians, then the points.
@@ -73,7 +80,7 @@ func drawStrips(list []strip, subject, axis string, null float64, label string) 
 	var names, medians vg.Length
 	for _, s := range list {
 		names = max(names, bold.Width(short(s.name)))
-		medians = max(medians, bold.Width(num(s.median())))
+		medians = max(medians, bold.Width(s.figure()))
 	}
 	f.frame(names+medians+22, 8)
 	for i := range list {
@@ -100,11 +107,13 @@ func drawStrips(list []strip, subject, axis string, null float64, label string) 
 			colour = inkSubject
 		}
 		f.write(short(s.name), colour, own, draw.XLeft, 4, y)
-		if s.failed || len(s.values) == 0 {
-			f.write("failed", inkMuted, false, draw.XLeft, f.data.Min.X+6, y)
+		if s.failed {
+			colour = inkMuted
+		}
+		f.write(s.figure(), colour, own, draw.XRight, names+medians+14, y)
+		if len(s.values) == 0 {
 			continue
 		}
-		f.write(num(s.median()), colour, own, draw.XRight, names+medians+14, y)
 		f.strip(s, inkOf(s.name, subject), own, y)
 	}
 	return f.html(label)
@@ -137,14 +146,17 @@ func reach(list []strip) (lo, hi float64) {
 
 func (f *figure) strip(s strip, i ink, own bool, y vg.Length) {
 	all := measure.SpreadOf(s.values)
-	radius, width := vg.Length(3), vg.Length(1.25)
+	radius, width := vg.Length(2.5), vg.Length(1.25)
 	if own {
-		radius, width = 3.5, 2
+		radius, width = 3, 2
 	}
 	f.whole.StrokeLine2(line(i, width), f.x(all.Min), y, f.x(all.Max), y)
-	f.whole.StrokeLine2(line(i, 2.5), f.x(all.Median), y-6.5, f.x(all.Median), y+6.5)
-	for _, v := range s.values {
-		f.whole.DrawGlyphNoClip(draw.GlyphStyle{Color: i.rgb(), Radius: radius, Shape: draw.CircleGlyph{}}, vg.Point{X: f.x(v), Y: y})
+	f.whole.StrokeLine2(line(i, 2.5), f.x(all.Median), y-7.5, f.x(all.Median), y+7.5)
+	// Rounds lie one below the other, the first on top, so that equal ones are seen.
+	step := min(2.4, 10/vg.Length(len(s.values)))
+	for k, v := range s.values {
+		at := vg.Point{X: f.x(v), Y: y + step*(vg.Length(len(s.values)-1)/2-vg.Length(k))}
+		f.whole.DrawGlyphNoClip(draw.GlyphStyle{Color: i.rgb(), Radius: radius, Shape: draw.CircleGlyph{}}, at)
 	}
 }
 

@@ -39,7 +39,7 @@ type figure struct {
 	x, y func(float64) vg.Length
 }
 
-const textSize = 11
+const textSize = 12
 
 // style is the lettering of all figures.
 func style(p *plot.Plot, i ink, bold bool) text.Style {
