@@ -2,7 +2,8 @@
 // compares, as templates with addresses to fill in.
 //
 // Each contender appears as it comes, and the peers also at their best for the
-// workloads; every line that isn't a default says why it is there. What a file
+// workloads (NAME-best); every line that isn't a default says why it is there.
+// UDP has files of its own (NAME-udp) where hardly a line is shared. What a file
 // here says is printed with the results, so that a reader can judge whether the
 // comparison was fair.
 //
