@@ -66,6 +66,8 @@ var subcommands = []struct {
 	{"conn -conns 2 -n 20", once, 20},
 	{"idle -conns 5", echo, 5},
 	{"open -conns 2 -rate 1000 -duration 50ms", echo, 50},
+	{"open -conns 2 -rate 1000 -n 40", echo, 40},
+	{"mix -conns 2 -bulk-conns 2 -rate 3000 -bytes 3000000", mixAt, 3_000_000},
 }
 
 // runLoad runs a generator and returns its exit code and last line.
@@ -131,6 +133,67 @@ func TestSpoiledPathsFail(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Partial reads and writes are put together, whatever their sizes.
+func TestCrumbs(t *testing.T) {
+	at := startBackend(t)
+	for _, c := range append(subcommands[:len(subcommands):len(subcommands)], []struct {
+		args    string
+		service func(load.Services) string
+		units   int64
+	}{
+		{"rtt -conns 3 -size 16384 -n 30", echo, 30},
+		{"open -conns 2 -size 16384 -rate 1000 -n 30", echo, 30},
+		{"mix -conns 2 -size 5000 -rate 200 -bytes 1000000", mixAt, 1_000_000},
+	}...) {
+		for _, piece := range []int{61, 1021} {
+			t.Run(fmt.Sprintf("%s by %d", c.args, piece), func(t *testing.T) {
+				if code, r, text := runLoad(t, c.args, crumbs(t, c.service(at), piece)); code != 0 || r.Units != c.units {
+					t.Fatalf("exit code %d, want 0; %s, want %d units", code, text, c.units)
+				}
+			})
+		}
+	}
+}
+
+// Neither kind of connection of mix hides what happens to the other.
+func TestSpoiledMixFails(t *testing.T) {
+	services := startBackend(t)
+	small := func(off int64, b []byte) bool { return off > 8 && len(b) > 0 && len(b) <= 640 }
+	for _, c := range []struct {
+		name string
+		down spoiler
+		want string
+	}{
+		{"altered bulk", flip(900_000), "data lost or altered"},
+		{"altered message", func(off int64, b []byte) ([]byte, error) {
+			if small(off, b) {
+				b[0] ^= 1
+			}
+			return b, nil
+		}, "data lost or altered"},
+		{"lost message", func(off int64, b []byte) ([]byte, error) {
+			if small(off, b) {
+				return nil, nil
+			}
+			return b, nil
+		}, "stalled"},
+		{"bulk stands still", func(off int64, b []byte) ([]byte, error) {
+			if off > 900_000 {
+				return nil, nil
+			}
+			return b, nil
+		}, "stalled"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := "mix -conns 2 -bulk-conns 1 -rate 3000 -bytes 60000000 -stall 300ms"
+			code, r, text := runLoad(t, args, proxy(t, services.Mix, honest, c.down))
+			if code != 1 || r.Error == "" || !strings.Contains(r.Error, c.want) {
+				t.Fatalf("exit code %d, want 1; %s, want %q", code, text, c.want)
+			}
+		})
 	}
 }
 

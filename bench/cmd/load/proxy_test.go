@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -61,6 +62,23 @@ func double(n int64) spoiler {
 // comes back, and returns where it listens.
 func proxy(t *testing.T, backend string, up, down spoiler) string {
 	t.Helper()
+	return proxyOf(t, backend, path{up: up, down: down, piece: 64 << 10})
+}
+
+// crumbs is an honest proxy that writes piece bytes at a time.
+func crumbs(t *testing.T, backend string, piece int) string {
+	t.Helper()
+	return proxyOf(t, backend, path{up: honest, down: honest, piece: piece})
+}
+
+// path is what becomes of a connection's bytes.
+type path struct {
+	up, down spoiler
+	piece    int // the most bytes of one write
+}
+
+func proxyOf(t *testing.T, backend string, p path) string {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +90,7 @@ func proxy(t *testing.T, backend string, up, down spoiler) string {
 			if err != nil {
 				return
 			}
-			all.Go(func() { forward(c, backend, up, down) })
+			all.Go(func() { p.forward(c, backend) })
 		}
 	})
 	t.Cleanup(func() {
@@ -82,7 +100,7 @@ func proxy(t *testing.T, backend string, up, down spoiler) string {
 	return l.Addr().String()
 }
 
-func forward(client net.Conn, backend string, up, down spoiler) {
+func (p path) forward(client net.Conn, backend string) {
 	defer client.Close()
 	server, err := net.Dial("tcp4", backend)
 	if err != nil {
@@ -96,7 +114,13 @@ func forward(client net.Conn, backend string, up, down spoiler) {
 			n, err := from.Read(b)
 			out, cut := s(off, b[:n])
 			off += int64(n)
-			if _, e := to.Write(out); e != nil || cut != nil || err != nil && !errors.Is(err, io.EOF) {
+			var e error
+			for piece := range slices.Chunk(out, p.piece) {
+				if _, e = to.Write(piece); e != nil {
+					break
+				}
+			}
+			if e != nil || cut != nil || err != nil && !errors.Is(err, io.EOF) {
 				client.Close()
 				server.Close()
 				return
@@ -107,7 +131,7 @@ func forward(client net.Conn, backend string, up, down spoiler) {
 			}
 		}
 	}
-	both.Go(func() { pump(server, client, up) })
-	both.Go(func() { pump(client, server, down) })
+	both.Go(func() { pump(server, client, p.up) })
+	both.Go(func() { pump(client, server, p.down) })
 	both.Wait()
 }

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"weir/bench/load"
+)
+
+func mixAt(s load.Services) string     { return s.Mix }
+func udpEcho(s load.Services) string   { return s.UDPEcho }
+func udpBulkAt(s load.Services) string { return s.UDPBulk }
+func dnsAt(s load.Services) string     { return s.DNS }
+
+// overUDP are small runs of each UDP generator. What a spoiled datagram 20 is
+// must be an answer in the middle of the work.
+var overUDP = []struct {
+	args    string
+	service func(load.Services) string
+	units   int64
+}{
+	{"udprtt -conns 3 -n 100", udpEcho, 100},
+	{"udprtt -conns 2 -size 1200 -n 100", udpEcho, 100},
+	{"udpflood -flows 2 -window 8 -n 201", udpEcho, 201},
+	{"udpflood -flows 1 -size 1400 -n 100", udpEcho, 100},
+	{"udpbulk -bytes 240000", udpBulkAt, 240_000},
+	{"udpbulk -flows 2 -size 999 -segments 7 -window 3 -bytes 99900", udpBulkAt, 99_900},
+	{"udpbulk -segments 1 -window 1 -bytes 119999", udpBulkAt, 120_000}, // whole datagrams
+	{"dns -conns 3 -n 100", dnsAt, 100},
+	{"dns -conns 3 -reuse 0 -n 100", dnsAt, 100},
+	{"dns -conns 2 -reuse 7 -n 100", dnsAt, 100},
+}
+
+func TestHonestDatagrams(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range overUDP {
+		for _, path := range []struct {
+			name string
+			addr string
+		}{
+			{"direct", c.service(services)},
+			{"proxy", udpProxy(t, c.service(services), whole, whole)},
+		} {
+			t.Run(c.args+" "+path.name, func(t *testing.T) {
+				code, r, text := runLoad(t, c.args, path.addr)
+				if code != 0 || r.Error != "" || r.Units != c.units || r.Lost != 0 || r.Reordered != 0 {
+					t.Fatalf("exit code %d, want 0; %s, want %d units", code, text, c.units)
+				}
+				if r.Work != strings.Fields(c.args)[0] {
+					t.Errorf("work %q", r.Work)
+				}
+			})
+		}
+	}
+}
+
+func TestSpoiledDatagramsFail(t *testing.T) {
+	services := startBackend(t)
+	const corrupt, lost = "data lost or altered", "datagrams lost"
+	for _, spoil := range []struct {
+		name string
+		down mangler
+		want string
+	}{
+		{"dropped", at(20, dropped), lost},
+		{"altered", at(20, altered), corrupt},
+		{"truncated", at(20, truncated), corrupt},
+		{"lengthened", at(20, lengthened), corrupt},
+		{"empty", at(20, emptied), corrupt},
+		{"halved", at(20, halved), corrupt},
+		{"doubled", at(20, twice), corrupt},
+		{"first dropped", at(0, dropped), lost},
+		{"first altered", at(0, altered), corrupt},
+		{"nothing after a while", func(n int, b []byte) [][]byte {
+			if n > 20 {
+				return nil
+			}
+			return [][]byte{b}
+		}, lost},
+	} {
+		for _, c := range overUDP {
+			if spoil.name == "doubled" && c.args == "dns -conns 3 -n 100" {
+				continue // the second one comes to a port that is closed
+			}
+			t.Run(c.args+" "+spoil.name, func(t *testing.T) {
+				t.Parallel()
+				addr := udpProxy(t, c.service(services), whole, spoil.down)
+				code, r, text := runLoad(t, c.args+" -timeout 80ms", addr)
+				if code != 1 || !strings.Contains(r.Error, spoil.want) {
+					t.Fatalf("exit code %d, want 1; %s, want %q", code, text, spoil.want)
+				}
+			})
+		}
+	}
+}
+
+// What is lost or altered on its way to the backend shows as well.
+func TestSpoiledQuestionsFail(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range []struct {
+		args    string
+		service func(load.Services) string
+		up      mangler
+		want    string
+	}{
+		{"udprtt -conns 2 -n 100", udpEcho, at(20, altered), "data lost or altered"},
+		{"udprtt -conns 2 -n 100", udpEcho, at(20, dropped), "datagrams lost"},
+		{"udpflood -n 200", udpEcho, at(20, twice), "data lost or altered"},
+		{"udpflood -n 200", udpEcho, at(20, dropped), "datagrams lost"},
+		{"udpbulk -window 1 -bytes 2400000", udpBulkAt, at(20, dropped), "datagrams lost"}, // an acknowledgement
+		{"udpbulk -bytes 2400000", udpBulkAt, at(0, truncated), "datagrams lost"},
+		{"dns -conns 2 -n 100", dnsAt, at(20, emptied), "datagrams lost"}, // no message: no answer
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			code, r, text := runLoad(t, c.args+" -timeout 80ms", udpProxy(t, c.service(services), c.up, whole))
+			if code != 1 || !strings.Contains(r.Error, c.want) {
+				t.Fatalf("exit code %d, want 1; %s, want %q", code, text, c.want)
+			}
+		})
+	}
+}
+
+func TestReorderedDatagrams(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range []struct {
+		args    string
+		service func(load.Services) string
+	}{
+		{"udpflood -flows 1 -n 200", udpEcho},
+		{"udpbulk -bytes 240000", udpBulkAt},
+	} {
+		code, r, text := runLoad(t, c.args, udpProxy(t, c.service(services), whole, swap(20)))
+		if code != 1 || !strings.Contains(r.Error, "datagrams reordered") {
+			t.Errorf("%s: exit code %d, want 1; %s", c.args, code, text)
+		}
+		code, r, text = runLoad(t, c.args+" -reorder 0.01", udpProxy(t, c.service(services), whole, swap(20)))
+		if code != 0 || r.Reordered != 1 || r.Lost != 0 {
+			t.Errorf("%s: tolerated: exit code %d, want 0; %s", c.args, code, text)
+		}
+	}
+}
+
+// size is the -size of args, or udpbulk's default.
+func size(args string) int64 {
+	var n int64 = 1200
+	if _, after, ok := strings.Cut(args, "-size "); ok {
+		_, _ = fmt.Sscan(after, &n)
+	}
+	return n
+}
+
+// With loss tolerated the rest of the work is done, and what was lost is told.
+func TestToleratedLoss(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range overUDP {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			// 41 spares the first answers, which must come.
+			code, r, text := runLoad(t, c.args+" -timeout 40ms -loss 0.2", udpProxy(t, c.service(services), whole, every(41)))
+			if code != 0 || r.Lost == 0 || r.Units >= c.units || r.Units == 0 {
+				t.Fatalf("exit code %d, want 0; %s", code, text)
+			}
+			lost := r.Lost
+			if c.service(services) == services.UDPBulk {
+				lost *= size(c.args)
+			}
+			if r.Units+lost != c.units {
+				t.Errorf("%d done and %d lost, want %d in all", r.Units, lost, c.units)
+			}
+		})
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	for _, c := range overUDP {
+		if code, r, text := runLoad(t, c.args, "127.0.0.1:1"); code != 1 || !strings.Contains(r.Error, "refused") {
+			t.Errorf("%s: exit code %d, want 1; %s", c.args, code, text)
+		}
+	}
+}
+
+// A path that goes silent ends the run even where any loss is tolerated.
+func TestSilenceStalls(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range overUDP {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			silent := func(n int, b []byte) [][]byte {
+				if n > 5 {
+					return nil
+				}
+				return [][]byte{b}
+			}
+			addr := udpProxy(t, c.service(services), whole, silent)
+			code, r, text := runLoad(t, c.args+" -loss 1 -timeout 20s -stall 100ms", addr)
+			if code != 1 || !strings.Contains(r.Error, "stalled") {
+				t.Errorf("%s: exit code %d, want 1; %s", c.args, code, text)
+			}
+		})
+	}
+}
