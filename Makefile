@@ -5,6 +5,7 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME    ?= 1m
 SHORTFUZZ   ?= 50000x
+OUT         ?= out/bench
 
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
@@ -53,6 +54,15 @@ test-arm64: ## run the tests as arm64 programs, under QEMU
 .PHONY: microbench
 microbench: ## compare the microbenchmarks with those of REV (the newest tag): make microbench REV=HEAD~3 BENCH='-bench Turn'
 	scripts/microbench $(REV) $(BENCH)
+
+.PHONY: bench
+bench: ## measure weir against its peers, five rounds of everything, into OUT (out/bench): three quarters of an hour
+	-scripts/bench-peers
+	$(GO) run ./bench/run -out $(OUT)
+
+.PHONY: bench-quick
+bench-quick: ## one round of everything with little work, into OUT: minutes
+	$(GO) run ./bench/run -quick -out $(OUT)
 
 .PHONY: lint
 lint: fmt-check ## gofmt, go vet (for arm64 too), staticcheck, golangci-lint

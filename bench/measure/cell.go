@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -27,15 +26,27 @@ type Sample struct {
 	Load      json.RawMessage `json:"load,omitempty"`      // what the generator printed
 	Discarded string          `json:"discarded,omitempty"` // why the sample doesn't count
 	Failed    string          `json:"failed,omitempty"`    // why the contender has no figure here
+	Note      string          `json:"note,omitempty"`      // what was odd and changes nothing
+
+	refused bool // Failed, because the contender didn't start
 }
 
-// String is a line of progress.
-func (s Sample) String() string {
+// Outcome says in a few words what came of it.
+func (s Sample) Outcome() string {
 	what := fmt.Sprintf("busy %.2f s, wall %.2f s", s.Busy, s.Wall)
 	if s.PssMany > 0 {
 		what = fmt.Sprintf("%.0f KiB, then %.0f KiB", s.PssFew, s.PssMany)
 	}
-	return strings.TrimSpace(fmt.Sprintf("round %d %-8s %-13s %s %s%s", s.Round, s.Workload, s.Contender, what, s.Discarded, s.Failed))
+	if s.Failed != "" {
+		what = "failed: " + s.Failed
+	}
+	if s.Discarded != "" {
+		what += ", thrown away: " + s.Discarded
+	}
+	if s.Note != "" {
+		what += " (" + s.Note + ")"
+	}
+	return what
 }
 
 // cell is the processes of one measurement.
@@ -72,12 +83,15 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 		ctx: ctx, dir: dir, load: bin.Load, sessions: map[int]bool{},
 		pids: map[int]bool{os.Getpid(): true, os.Getppid(): true},
 	}
-	defer func() { err = errors.Join(err, m.close()) }()
+	defer func() { err = errors.Join(err, m.close(&s)) }()
 	if err := m.startBackend(w.service); err != nil {
 		return s, err
 	}
 	if !c.isDirect() {
 		if m.target, m.addr, err = c.start(ctx, free, dir, w.Protocol, m.addr); err != nil {
+			if ctx.Err() == nil {
+				s.Failed, s.refused, err = "doesn't start: "+err.Error(), true, nil
+			}
 			return s, err
 		}
 		m.sessions[m.target.session()] = true
@@ -112,13 +126,22 @@ func (m *cell) startBackend(service string) error {
 	return nil
 }
 
-func (m *cell) close() error {
+// close ends the processes. Nobody needs the backend's answer any more; but it
+// must have lived until now.
+func (m *cell) close(s *Sample) error {
 	var err error
 	if m.target != nil {
-		err = m.target.stop()
+		if e := m.target.stop(); e != nil {
+			s.Note = e.Error()
+		}
 	}
 	if m.backend != nil {
-		err = errors.Join(err, m.backend.finish())
+		select {
+		case <-m.backend.exited:
+			err = fmt.Errorf("backend ended: %w%s", errOr(m.backend.err), m.backend.complaint())
+		default:
+		}
+		err = errors.Join(err, m.backend.stop())
 	}
 	return err
 }
@@ -142,8 +165,8 @@ func (m *cell) generator(name string, args []string) (*child, error) {
 
 // work measures a fixed amount of work, after a twentieth of it as a warm-up.
 func (m *cell) work(w Workload, s *Sample) error {
-	for _, amount := range []int64{w.Amount / 20, w.Amount} {
-		g, err := m.generator("load", w.args(m.addr, amount, true))
+	for _, args := range [][]string{w.warmUp(m.addr), w.args(m.addr, w.Amount, true)} {
+		g, err := m.generator("load", args)
 		if err != nil {
 			return err
 		}
@@ -153,6 +176,9 @@ func (m *cell) work(w Workload, s *Sample) error {
 		if err := g.finish(); err != nil {
 			return fmt.Errorf("load: %w%s", err, g.complaint())
 		}
+	}
+	if _, ok := w.latency(*s); w.Figure == Latency && !ok {
+		return fmt.Errorf("load: no %s of latency in %s", w.Percentile, s.Load)
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ func Congestion() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
+// Isolated reports whether this is the copy that Isolate runs: it has no network.
+func Isolated() bool { return os.Getenv(isolated) != "" }
+
 // Isolate makes sure that connections use cubic, without changing the machine
 // for others: bbr paces, and pacing distorts loopback. Where another congestion
 // control is the default it runs this program again, with the same arguments, in
@@ -31,7 +34,7 @@ func Congestion() (string, error) {
 // reports done with that copy's exit code; then the caller is to exit with it.
 // It needs CAP_NET_ADMIN and CAP_SYS_ADMIN for that.
 func Isolate() (done bool, code int, err error) {
-	if os.Getenv(isolated) != "" {
+	if Isolated() {
 		return false, 0, enterIsolated()
 	}
 	now, err := Congestion()

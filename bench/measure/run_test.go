@@ -55,12 +55,12 @@ func TestRunDirect(t *testing.T) {
 		Workloads:  tiny(t),
 		Rounds:     2, MaxSteal: 1, MaxForeign: 1e9, Quiet: 1,
 	}
-	samples, err := r.Run(context.Background())
+	report, err := r.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var order []string
-	for _, s := range samples {
+	for _, s := range report.Samples {
 		if s.Failed != "" || s.Discarded != "" {
 			t.Errorf("sample %+v", s)
 		}
@@ -71,25 +71,25 @@ func TestRunDirect(t *testing.T) {
 	if got, want := strings.Join(order, ", "), "1 direct, 1 direct-again, 2 direct-again, 2 direct"; got != want {
 		t.Errorf("order %s, want %s", got, want)
 	}
-	report := measure.Report{Machine: measure.DescribeMachine(), Workloads: r.Workloads, Contenders: r.Contenders, Samples: samples}
-	report.Summary = measure.Summarize(r.Workloads, r.Contenders, samples, measure.Weir)
 	var table, raw bytes.Buffer
 	if err := measure.WriteTable(&table, report); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(table.String(), "direct less direct") {
-		t.Errorf("table:\n%s", &table)
+	for _, want := range []string{"direct less direct", "QUICK", "weir / best", "left out"} {
+		if there := strings.Contains(table.String(), want); there == (want == "QUICK" || want == "left out") {
+			t.Errorf("%q in the table: %t\n%s", want, there, &table)
+		}
 	}
 	if err := measure.WriteJSON(&raw, report); err != nil {
 		t.Fatal(err)
 	}
 	var back measure.Report
-	if err := json.Unmarshal(raw.Bytes(), &back); err != nil || len(back.Samples) != len(samples) {
-		t.Errorf("read back %d of %d samples, %v", len(back.Samples), len(samples), err)
+	if err := json.Unmarshal(raw.Bytes(), &back); err != nil || len(back.Samples) != len(report.Samples) || back.Rounds != 2 {
+		t.Errorf("read back %d of %d samples, %v", len(back.Samples), len(report.Samples), err)
 	}
 }
 
-// A contender that doesn't start ends the run with its complaint.
+// A contender that doesn't start fails with its complaint; the run goes on.
 func TestRunBrokenContender(t *testing.T) {
 	load := build(t)
 	dir := t.TempDir()
@@ -102,23 +102,29 @@ func TestRunBrokenContender(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := measure.Runner{
-		Binaries: measure.Binaries{Load: load}, Contenders: contenders[1:2], Workloads: tiny(t)[:1], Rounds: 1, Quiet: 1,
+		Binaries: measure.Binaries{Load: load}, Contenders: contenders, Workloads: tiny(t)[:1], Rounds: 1, MaxSteal: 1, MaxForeign: 1e9, Quiet: 1,
 	}
-	samples, err := r.Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "it is broken") {
-		t.Fatalf("error %v, samples %+v", err, samples)
+	report, err := r.Run(t.Context())
+	if err != nil || len(report.Samples) != 3 {
+		t.Fatalf("error %v, samples %+v", err, report.Samples)
+	}
+	if s := report.Samples[1]; !strings.Contains(s.Failed, "doesn't start") || !strings.Contains(s.Failed, "it is broken") {
+		t.Errorf("weir's sample %+v", s)
+	}
+	if s := report.Samples[2]; s.Failed != "" {
+		t.Errorf("the next sample %+v", s)
 	}
 }
 
 func TestRunEndsWithContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	contenders, err := measure.NewContenders([]string{measure.Weir}, measure.Binaries{Weir: "/bin/true"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := measure.Runner{Binaries: measure.Binaries{Load: "/bin/true"}, Contenders: contenders, Workloads: tiny(t), Rounds: 1}
-	if samples, err := r.Run(ctx); err == nil {
-		t.Fatalf("no error; samples %+v", samples)
+	if report, err := r.Run(ctx); err == nil {
+		t.Fatalf("no error; samples %+v", report.Samples)
 	}
 }

@@ -71,13 +71,14 @@ func sampled(contender string, busy ...float64) []Sample {
 
 func TestSummarize(t *testing.T) {
 	works := []Workload{{Name: "w", Unit: "ms", Scale: 1000}}
-	contenders := []Contender{{Name: Direct}, {Name: Weir}, {Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: DirectAgain}}
+	contenders := []Contender{{Name: Direct}, {Name: Weir}, {Name: "nginx"}, {Name: "haproxy"}, {Name: "c"}, {Name: "go"}, {Name: DirectAgain}}
 	var samples []Sample
 	for _, s := range [][]Sample{
 		sampled(Direct, 1, 1, 1), sampled(DirectAgain, 1.2, 0.8, 1),
-		sampled(Weir, 3.1, 2.9, 3), // less direct: 2, 2, 2
-		sampled("a", 5.1, 4.9, 5),  // 4, 4, 4
-		sampled("b", 2.1, 2.0, 1.9), sampled("c", 1.1, 0.9, 1),
+		sampled(Weir, 3.1, 2.9, 3),    // less direct: 2, 2, 2
+		sampled("nginx", 5.1, 4.9, 5), // 4, 4, 4
+		sampled("haproxy", 2.1, 2.0, 1.9), sampled("c", 1.1, 0.9, 1),
+		sampled("go", 1.1, 1.0, 0.9), // the cheapest, but no load balancer
 	} {
 		samples = append(samples, s...)
 	}
@@ -101,15 +102,18 @@ func TestSummarize(t *testing.T) {
 	if n := sum.Nulls[0].Cost; !near(n.Max, 0.2) || !near(n.Min, -0.2) || n.N != 3 {
 		t.Errorf("null %+v", n)
 	}
-	if len(sum.Comparisons) != 2 {
+	if len(sum.Comparisons) != 3 {
 		t.Fatalf("comparisons %+v", sum.Comparisons)
 	}
-	a, b := sum.Comparisons[0], sum.Comparisons[1]
-	if a.Peer != "a" || !near(a.Ratio.Median, 0.5) || a.Verdict != Cheaper || a.Better {
-		t.Errorf("against a: %+v", a)
+	relay, b, a := sum.Comparisons[0], sum.Comparisons[1], sum.Comparisons[2]
+	if a.Peer != "nginx" || !near(a.Ratio.Median, 0.5) || a.Verdict != Cheaper || a.Better {
+		t.Errorf("against nginx: %+v", a)
 	}
-	if b.Peer != "b" || b.Verdict != Dearer || !b.Better || !near(b.Null, 0.2) {
-		t.Errorf("against b: %+v", b)
+	if b.Peer != "haproxy" || b.Verdict != Dearer || !b.Better || !near(b.Null, 0.2) {
+		t.Errorf("against haproxy: %+v", b)
+	}
+	if relay.Peer != "go" || relay.Verdict != Dearer || relay.Better {
+		t.Errorf("against a relay: %+v", relay)
 	}
 }
 
@@ -121,24 +125,49 @@ func TestSummarizeIdleIsMemoryPerConnection(t *testing.T) {
 	}
 }
 
-func TestChooseWorkloads(t *testing.T) {
-	full, quick := AllWorkloads(false), AllWorkloads(true)
-	if got, err := ChooseWorkloads(full, []string{"conn", "rtt1"}); err != nil || len(got) != 2 || got[0].Name != "conn" {
-		t.Errorf("chose %+v, %v", got, err)
+func TestSummarizeLatency(t *testing.T) {
+	w := Workload{Name: "open", Figure: Latency, Unit: "us", Percentile: "p99_9"}
+	sample := func(contender string, round int, us string) Sample {
+		load := `{"latency_us":{"p50":1,"p99_9":` + us + `},"curve":[{"percent":50,"us":1}]}`
+		return Sample{Workload: "open", Contender: contender, Round: round, Amount: 10, Busy: 9, Load: []byte(load)}
 	}
-	if _, err := ChooseWorkloads(full, []string{"rtt2"}); err == nil {
-		t.Error("no error for an unknown workload")
+	var samples []Sample
+	for round := range 3 {
+		samples = append(samples, sample(Direct, round, "100"), sample(DirectAgain, round, "110"), sample(Weir, round, "150"), sample("envoy", round, "300"))
 	}
-	for i, w := range full {
-		if fifth := quick[i].Amount*5 == w.Amount; fifth == (w.Figure == Memory) {
-			t.Errorf("%s: quick does %d of %d", w.Name, quick[i].Amount, w.Amount)
+	sum := Summarize([]Workload{w}, []Contender{{Name: Direct}, {Name: Weir}, {Name: "envoy"}, {Name: DirectAgain}}, samples, Weir)
+	// Nothing is subtracted from a percentile, and direct has one too.
+	for i, want := range []float64{100, 150, 300, 110} {
+		r := sum.Rows[i]
+		if r.Cost != (Spread{want, want, want, 3}) || r.Total == nil || *r.Total != r.Cost || r.Process != nil {
+			t.Errorf("row %+v, want %v", r, want)
 		}
+	}
+	if c := sum.Comparisons[0]; c.Ratio.Median != 0.5 || c.Null != 10 || c.Verdict != Cheaper || !c.Better {
+		t.Errorf("comparison %+v", c)
+	}
+}
+
+func TestSummarizeGrowth(t *testing.T) {
+	works := []Workload{rtt(growthMany, "", 64, 8000, 1), rtt(growthFew, "", 64, 10, 1)}
+	sample := func(workload, contender string, round int, busy float64) Sample {
+		return Sample{Workload: workload, Contender: contender, Round: round, Amount: 1, Busy: busy}
+	}
+	samples := []Sample{
+		sample(growthFew, Weir, 1, 2), sample(growthMany, Weir, 1, 3),
+		sample(growthFew, Weir, 2, 2), sample(growthMany, Weir, 2, 5),
+		sample(growthFew, Weir, 3, 2), // the other end is missing
+		sample(growthFew, "nginx", 1, 1), {Workload: growthMany, Contender: "nginx", Round: 1, Failed: "lost"},
+	}
+	got := Summarize(works, []Contender{{Name: Weir}, {Name: "nginx"}}, samples, Weir).Growth
+	if want := (Growth{Weir, 10, 8000, Spread{2, 1.5, 2.5, 2}}); len(got) != 1 || got[0] != want {
+		t.Fatalf("got %+v, want %+v", got, want)
 	}
 }
 
 func TestNewContendersRefuses(t *testing.T) {
 	bin := Binaries{HAProxy: "/bin/true", NGINX: "/bin/true", Weir: "/nowhere/weir"}
-	for _, names := range [][]string{{"envoy"}, {"haproxy", "haproxy"}, {Weir}} {
+	for _, names := range [][]string{{"squid"}, {"haproxy", "haproxy"}, {Weir}} {
 		if list, err := NewContenders(names, bin); err == nil {
 			t.Errorf("%v: no error, %+v", names, list)
 		}

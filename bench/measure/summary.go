@@ -11,20 +11,19 @@ type Row struct {
 	Workload  string  `json:"workload"`
 	Contender string  `json:"contender"`
 	Unit      string  `json:"unit"`
-	Total     *Spread `json:"total,omitempty"`   // the machine's time, direct's included; none for idle
-	Cost      Spread  `json:"cost"`              // marginal: less direct's of the same round
-	Process   *Spread `json:"process,omitempty"` // the contender's processes
+	Total     *Spread `json:"total,omitempty"`   // the machine's time, direct's included; a latency as it is; none of memory
+	Cost      Spread  `json:"cost"`              // marginal: less direct's of the same round; a latency or memory as it is
+	Process   *Spread `json:"process,omitempty"` // CPU time of the contender's processes; only beside a cost
 	Failed    string  `json:"failed,omitempty"`  // the first failure; then there is no cost
 	Discarded int     `json:"discarded"`         // samples thrown away
 }
 
-// Comparison is the subject's marginal cost against a peer's, by rounds that
-// both have.
+// Comparison is the subject's figure against a peer's, by rounds that both have.
 type Comparison struct {
 	Workload string  `json:"workload"`
 	Subject  string  `json:"subject"`
 	Peer     string  `json:"peer"`
-	Better   bool    `json:"better"` // the peer with the lowest median here
+	Better   bool    `json:"better"` // the best of the peers proper here: see Summarize
 	Ratio    Spread  `json:"ratio"`  // below 1: the subject costs less
 	Diff     Spread  `json:"difference"`
 	Null     float64 `json:"null"` // the widest that direct differed from itself in a round
@@ -40,7 +39,7 @@ type Summary struct {
 }
 
 // Growth is how a contender's whole-machine time for one round trip grows from
-// the fewest connections to the most, in the same round.
+// few connections (rtt10) to many (rtt8000), in the same round, direct's included.
 type Growth struct {
 	Contender string `json:"contender"`
 	From      int    `json:"from"` // connections
@@ -57,6 +56,9 @@ type figures struct {
 
 // Summarize makes the summary; subject is the contender that is compared with
 // the others. A contender that failed once in a workload has no figure in it.
+// The best of a workload is looked for among the load balancers that one would
+// run instead, HAProxy, NGINX and Envoy; relays that do nothing but copy are
+// baselines, compared with and never the best.
 func Summarize(workloads []Workload, contenders []Contender, samples []Sample, subject string) Summary {
 	var sum Summary
 	for _, w := range workloads {
@@ -78,8 +80,12 @@ func Summarize(workloads []Workload, contenders []Contender, samples []Sample, s
 			if f.failed == "" {
 				cost := f.total
 				if w.Figure != Memory {
-					total, process := f.total.spread(), f.process.spread()
-					row.Total, row.Process = &total, &process
+					total := f.total.spread()
+					row.Total = &total
+				}
+				if w.Figure != Memory && w.Figure != Latency {
+					process := f.process.spread()
+					row.Process = &process
 					cost = subtract(f.total, direct)
 				}
 				row.Cost = cost.spread()
@@ -91,7 +97,33 @@ func Summarize(workloads []Workload, contenders []Contender, samples []Sample, s
 		}
 		sum.Comparisons = append(sum.Comparisons, compare(w, costs, subject, null.spread().widest())...)
 	}
+	sum.Growth = growth(workloads, contenders, samples)
 	return sum
+}
+
+// growth compares rounds in which a contender has both ends of the curve.
+func growth(workloads []Workload, contenders []Contender, samples []Sample) []Growth {
+	find := func(name string) (Workload, map[string]*figures) {
+		for _, w := range workloads {
+			if w.Name == name {
+				return w, collect(w, samples)
+			}
+		}
+		return Workload{}, nil
+	}
+	few, from := find(growthFew)
+	many, to := find(growthMany)
+	var list []Growth
+	for _, c := range contenders {
+		a, b := from[c.Name], to[c.Name]
+		if a == nil || b == nil || a.failed != "" || b.failed != "" {
+			continue
+		}
+		if r := paired(b.total, a.total, ratio); r.N > 0 {
+			list = append(list, Growth{Contender: c.Name, From: few.Conns, To: many.Conns, Ratio: r})
+		}
+	}
+	return list
 }
 
 func collect(w Workload, samples []Sample) map[string]*figures {
@@ -114,6 +146,10 @@ func collect(w Workload, samples []Sample) map[string]*figures {
 			f.discarded++
 		case w.Figure == Memory:
 			f.total[s.Round] = (s.PssMany - s.PssFew) / float64(s.Amount)
+		case w.Figure == Latency:
+			if us, ok := w.latency(s); ok {
+				f.total[s.Round] = us
+			}
 		default:
 			f.total[s.Round] = s.Busy / float64(s.Amount) * w.Scale
 			f.process[s.Round] = s.Process / float64(s.Amount) * w.Scale
@@ -178,17 +214,22 @@ func compare(w Workload, costs map[string]byRound, subject string, null float64)
 		c.Verdict = judge(c.Diff, null)
 		list = append(list, c)
 	}
-	// The better peer is one configuration for the whole workload: the best of
+	// The best peer is one configuration for the whole workload: the best of
 	// each round would be a peer that nobody can run.
 	best := -1
 	for i, c := range list {
-		if len(costs[c.Peer]) > 0 && (best < 0 || costs[c.Peer].spread().Median < costs[list[best].Peer].spread().Median) {
+		if isPeer(c.Peer) && c.Ratio.N > 0 && (best < 0 || costs[c.Peer].spread().Median < costs[list[best].Peer].spread().Median) {
 			best = i
 		}
 	}
 	if best >= 0 {
 		list[best].Better = true
 	}
-	slices.SortStableFunc(list, func(a, b Comparison) int { return strings.Compare(a.Peer, b.Peer) })
 	return list
+}
+
+// isPeer reports whether a contender is a load balancer, not a bare relay.
+func isPeer(name string) bool {
+	family, _, _ := strings.Cut(name, "-")
+	return slices.Contains([]string{"haproxy", "nginx", "envoy"}, family)
 }

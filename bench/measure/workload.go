@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,9 +31,11 @@ type Workload struct {
 	Scale      float64  `json:"scale"`                // seconds for one of what Amount counts, times Scale, is in Unit
 	Conns      int      `json:"conns"`                // connections at a time
 	Percentile string   `json:"percentile,omitempty"` // Latency: p99 or p99_9
+	Rate       float64  `json:"rate,omitempty"`       // open loop: messages per second, the same for all contenders
 
 	amountFlag string
-	service    string // of the backend
+	service    string  // of the backend
+	seconds    float64 // open loop: length of the schedule; the amount follows from it and the rate
 }
 
 // Idle connections: memory is the difference between these two numbers of them.
@@ -46,73 +49,94 @@ func Groups() []string {
 	return []string{"round trips", "bulk", "connections", "latency", "memory", "growth", "udp"}
 }
 
-// AllWorkloads are sized for a cell of one to two seconds on a machine with two
-// cores; quick makes them a fifth of that.
-func AllWorkloads(quick bool) []Workload {
-	list := slices.Concat(roundTrips(), []Workload{
-		{
-			Name: "bulk", Title: "bulk, backend to client, 4 connections", Group: "bulk", Figure: Cost, Protocol: "tcp",
-			Command: []string{"bulk", "-conns", "4"},
-			Amount:  4_000_000_000, Unit: "s/GB", Scale: 1e9, Conns: 4, amountFlag: "-bytes", service: "bulk",
-		},
-		{
-			Name: "conn", Title: "a connection and one request", Group: "connections", Figure: Cost, Protocol: "tcp",
-			Command: []string{"conn", "-conns", "64", "-sources", "8"},
-			Amount:  20_000, Unit: "us", Scale: 1e6, Conns: 64, amountFlag: "-n", service: "once",
-		},
-		{
-			Name: "idle", Title: "memory of an idle connection", Group: "memory", Figure: Memory, Protocol: "tcp",
-			Command: []string{"idle"},
-			Amount:  idleMany - idleFew, Unit: "KiB", Scale: 1, Conns: idleMany, amountFlag: "-conns", service: "echo",
-		},
-	})
-	if quick {
-		for i := range list {
-			if list[i].Figure != Memory {
-				list[i].Amount /= 5
+// ChooseWorkloads picks from all by name, or a whole section by the name of its
+// group, where it isn't a workload's as well; blanks in it may be hyphens. The
+// section growth brings along rtt1000, which is on its curve. What is chosen
+// twice is in the list once.
+func ChooseWorkloads(all []Workload, names []string) ([]Workload, error) {
+	var list []Workload
+	for _, name := range names {
+		found := matching(all, name)
+		if len(found) == 0 {
+			return nil, fmt.Errorf("workload %s: unknown; there are %s, and the groups %s", name, strings.Join(namesOf(all), ", "), strings.Join(Groups(), ", "))
+		}
+		for _, w := range found {
+			if !slices.Contains(namesOf(list), w.Name) {
+				list = append(list, w)
 			}
+		}
+	}
+	return list, nil
+}
+
+func matching(all []Workload, name string) []Workload {
+	if i := slices.IndexFunc(all, func(w Workload) bool { return w.Name == name }); i >= 0 {
+		return all[i : i+1]
+	}
+	var list []Workload
+	for _, w := range all {
+		if strings.ReplaceAll(w.Group, " ", "-") == strings.ReplaceAll(name, " ", "-") || name == "growth" && w.Name == growthMiddle {
+			list = append(list, w)
 		}
 	}
 	return list
 }
 
-func roundTrips() []Workload {
-	rtt := func(name, size string, group string, conns int, n int64) Workload {
-		return Workload{
-			Name: name, Title: fmt.Sprintf("round trips of %s B, %d connections", size, conns), Group: group,
-			Figure: Cost, Protocol: "tcp", Command: []string{"rtt", "-conns", strconv.Itoa(conns), "-size", size},
-			Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: "echo",
-		}
+func namesOf(list []Workload) []string {
+	names := make([]string, len(list))
+	for i, w := range list {
+		names[i] = w.Name
 	}
-	return []Workload{
-		rtt("rtt1", "64", "round trips", 1, 20_000),
-		rtt("rtt64", "64", "round trips", 64, 120_000),
-		rtt("rtt1000", "64", "round trips", 1000, 90_000),
-	}
+	return names
 }
 
-// ChooseWorkloads picks from all by name.
-func ChooseWorkloads(all []Workload, names []string) ([]Workload, error) {
-	var list []Workload
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(w Workload) bool { return w.Name == name })
-		if i < 0 {
-			known := make([]string, len(all))
-			for i, w := range all {
-				known[i] = w.Name
-			}
-			return nil, fmt.Errorf("workload %s: unknown; there are %s", name, strings.Join(known, ", "))
-		}
-		list = append(list, all[i])
-	}
-	return list, nil
+// withRate is an open loop's workload at a rate in messages per second.
+func (w Workload) withRate(rate float64) Workload {
+	w.Rate = rate
+	w.Amount = int64(rate * w.seconds)
+	w.Command = append(slices.Clone(w.Command), "-rate", strconv.FormatFloat(rate, 'f', -1, 64))
+	return w
 }
+
+// latency is the workload's percentile of what the generator saw, microseconds.
+func (w Workload) latency(s Sample) (us float64, ok bool) {
+	var r struct {
+		Latency map[string]float64 `json:"latency_us"`
+	}
+	if json.Unmarshal(s.Load, &r) != nil {
+		return 0, false
+	}
+	us, ok = r.Latency[w.Percentile]
+	return us, ok
+}
+
+// descriptors is what a contender needs open at a time: two for each
+// connection, and some of its own.
+func (w Workload) descriptors() uint64 { return uint64(2*w.Conns + 1000) }
 
 // args are the generator's arguments for an amount of work.
 func (w Workload) args(addr string, amount int64, gated bool) []string {
 	a := append(slices.Clone(w.Command), "-addr", addr, w.amountFlag, strconv.FormatInt(amount, 10))
 	if gated {
 		a = append(a, "-gate")
+	}
+	return a
+}
+
+// manyConns is from where on a warm-up uses fewer connections than the work: it
+// is there for caches and code, and dialling thousands takes longer than the
+// work does. Each dialled connection has made a round trip before the clock
+// starts anyway.
+const (
+	manyConns = 1000
+	warmConns = 64
+)
+
+// warmUp are the arguments for a twentieth of the work.
+func (w Workload) warmUp(addr string) []string {
+	a := w.args(addr, max(w.Amount/20, 1), true)
+	if w.Conns >= manyConns {
+		a = append(a, "-conns", strconv.Itoa(warmConns)) // the last one counts
 	}
 	return a
 }

@@ -1,0 +1,84 @@
+package measure
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"slices"
+)
+
+// calibration is a closed loop that shows how much a contender can do at most.
+func (r *Runner) calibration() Workload {
+	w := rtt("rtt64", "", 64, 64, 60_000)
+	if r.Quick {
+		w.Amount /= 6
+	}
+	return w
+}
+
+// calibrate gives the open loops that have no rate one that all contenders can
+// keep: half of what the slowest of them does at most. Latency at full load is
+// the length of a queue and says nothing of who made it.
+func (r *Runner) calibrate(ctx context.Context) error {
+	open := func(w Workload) bool { return w.seconds > 0 }
+	if !slices.ContainsFunc(r.Workloads, open) {
+		return nil
+	}
+	rate := r.Rate
+	if rate == 0 {
+		cells := r.calibrationCells()
+		for i, c := range cells {
+			got, err := r.timed(ctx, c, cells[i+1:])
+			r.report.Calibration = append(r.report.Calibration, got...)
+			if err != nil {
+				return err
+			}
+		}
+		rate = halfOfSlowest(r.report.Calibration)
+	}
+	for i, w := range r.Workloads {
+		if !open(w) {
+			continue
+		}
+		if rate == 0 {
+			r.skip(Skip{Workload: w.Name, Why: "no contender passed the calibration that gives it its rate"})
+			continue
+		}
+		r.Workloads[i] = w.withRate(rate)
+	}
+	return nil
+}
+
+// calibrationCells are all that have a program between, or direct where nobody has.
+func (r *Runner) calibrationCells() []planned {
+	var list []planned
+	w := r.calibration()
+	for _, c := range r.Contenders {
+		if !c.isDirect() && c.supports(w.Protocol) {
+			list = append(list, planned{0, w, c})
+		}
+	}
+	if len(list) == 0 && len(r.Contenders) > 0 {
+		list = append(list, planned{0, w, r.Contenders[0]})
+	}
+	return list
+}
+
+// halfOfSlowest is that of the slowest sample that counts, in round trips per
+// second, down to two digits; 0 = none counts.
+func halfOfSlowest(samples []Sample) float64 {
+	slowest := math.Inf(1)
+	for _, s := range samples {
+		var r struct{ Seconds float64 }
+		if s.Failed != "" || s.Discarded != "" || json.Unmarshal(s.Load, &r) != nil || r.Seconds <= 0 {
+			continue
+		}
+		slowest = min(slowest, float64(s.Amount)/r.Seconds)
+	}
+	if math.IsInf(slowest, 1) {
+		return 0
+	}
+	half := slowest / 2
+	digits := math.Pow(10, math.Floor(math.Log10(half))-1)
+	return math.Floor(half/digits) * digits
+}

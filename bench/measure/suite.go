@@ -1,0 +1,148 @@
+package measure
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Growth compares the ends of a curve: the same round trips over few and over
+// many connections.
+const (
+	growthFew    = "rtt10"
+	growthMiddle = "rtt1000" // listed with the round trips
+	growthMany   = "rtt8000"
+)
+
+// openRate is a workload's that no calibration has given one yet.
+const openRate = 10_000
+
+// AllWorkloads are sized for a proxy's cell of about 1.5 s (the rows that are
+// looked at first) or 0.7 s (the others) on a machine with two cores. Quick makes
+// them a sixth of that: enough to see that all works, and what is far apart.
+func AllWorkloads(quick bool) []Workload {
+	list := slices.Concat(roundTrips(), bulks(), connections(), latencies(), memory(), growths(), udp())
+	if quick {
+		for i := range list {
+			if list[i].Figure != Memory {
+				list[i].Amount /= 6
+				list[i].seconds /= 6
+			}
+		}
+	}
+	return list
+}
+
+func rtt(name, group string, size, conns int, n int64) Workload {
+	return Workload{
+		Name: name, Title: fmt.Sprintf("round trips of %s, %s", bytesOf(size), connsOf(conns)), Group: group,
+		Figure: Cost, Protocol: "tcp", Command: []string{"rtt", "-conns", strconv.Itoa(conns), "-size", strconv.Itoa(size)},
+		Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: "echo",
+	}
+}
+
+func bytesOf(size int) string {
+	if size >= 1024 {
+		return fmt.Sprintf("%d KiB", size/1024)
+	}
+	return fmt.Sprintf("%d B", size)
+}
+
+func connsOf(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", n)
+}
+
+func roundTrips() []Workload {
+	const group = "round trips"
+	return []Workload{
+		rtt("rtt1", group, 64, 1, 20_000),
+		rtt("rtt64", group, 64, 64, 120_000),
+		rtt("rtt1000", group, 64, 1000, 80_000),
+		rtt("rtt1-1k", group, 1024, 1, 9_000),
+		rtt("rtt64-1k", group, 1024, 64, 50_000),
+		rtt("rtt1000-1k", group, 1024, 1000, 36_000),
+		rtt("rtt1-16k", group, 16384, 1, 6_000),
+		rtt("rtt64-16k", group, 16384, 64, 26_000),
+		rtt("rtt1000-16k", group, 16384, 1000, 20_000),
+	}
+}
+
+func growths() []Workload {
+	const group = "growth"
+	return []Workload{
+		rtt(growthFew, group, 64, 10, 110_000),
+		rtt("rtt100", group, 64, 100, 54_000),
+		rtt("rtt4000", group, 64, 4000, 36_000),
+		rtt(growthMany, group, 64, 8000, 72_000),
+	}
+}
+
+func bulks() []Workload {
+	bulk := func(name, way string, bytes int64, flags ...string) Workload {
+		return Workload{
+			Name: name, Title: "bulk, " + way + ", 4 connections", Group: "bulk", Figure: Cost, Protocol: "tcp",
+			Command: append([]string{"bulk", "-conns", "4"}, flags...),
+			Amount:  bytes, Unit: "s/GB", Scale: 1e9, Conns: 4, amountFlag: "-bytes", service: "bulk",
+		}
+	}
+	return []Workload{
+		bulk("bulk", "backend to client", 4_200_000_000),
+		bulk("bulk-up", "client to backend", 2_100_000_000, "-up"),
+		bulk("bulk-both", "both ways at once, so many bytes each way", 1_050_000_000, "-both"),
+	}
+}
+
+func connections() []Workload {
+	return []Workload{{
+		Name: "conn", Title: "a connection and one request", Group: "connections", Figure: Cost, Protocol: "tcp",
+		Command: []string{"conn", "-conns", "64", "-sources", "8"},
+		Amount:  18_000, Unit: "us", Scale: 1e6, Conns: 64, amountFlag: "-n", service: "once",
+	}}
+}
+
+func latencies() []Workload {
+	return []Workload{
+		{
+			Name: "open", Title: "p99.9 of 64 B messages at a fixed rate, half of the slowest contender's most, 64 connections", Group: "latency",
+			Figure: Latency, Protocol: "tcp", Command: []string{"open", "-conns", "64", "-size", "64"},
+			Amount: int64(1.5 * openRate), Unit: "us", Scale: 1e6, Conns: 64, Percentile: "p99_9",
+			amountFlag: "-n", service: "echo", seconds: 1.5,
+		},
+		{
+			Name: "mix", Title: "p99.9 of 64 B messages, 2,000 a second on 16 connections, beside 2 connections of bulk", Group: "latency",
+			Figure: Latency, Protocol: "tcp", Command: []string{"mix", "-bulk-conns", "2", "-conns", "16", "-rate", "2000", "-size", "64"},
+			Amount: 4_200_000_000, Unit: "us", Scale: 1e6, Conns: 18, Percentile: "p99_9", Rate: 2000,
+			amountFlag: "-bytes", service: "mix",
+		},
+	}
+}
+
+func memory() []Workload {
+	return []Workload{{
+		Name: "idle", Title: "memory of an idle connection", Group: "memory", Figure: Memory, Protocol: "tcp",
+		Command: []string{"idle"},
+		Amount:  idleMany - idleFew, Unit: "KiB", Scale: 1, Conns: idleMany, amountFlag: "-conns", service: "echo",
+	}}
+}
+
+func udp() []Workload {
+	work := func(name, title, service string, conns int, n int64, command ...string) Workload {
+		return Workload{
+			Name: name, Title: title, Group: "udp", Figure: Cost, Protocol: "udp", Command: command,
+			Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: service,
+		}
+	}
+	bulk := work("udp-bulk", "UDP bulk, datagrams of 1,200 B, 40 sent at once", "udpbulk", 1, 420_000_000,
+		"udpbulk", "-flows", "1", "-size", "1200", "-segments", "40")
+	bulk.Unit, bulk.Scale, bulk.amountFlag = "s/GB", 1e9, "-bytes"
+	return []Workload{
+		work("udp-rtt", "UDP round trips of 64 B, 64 flows", "udpecho", 64, 60_000, "udprtt", "-conns", "64", "-size", "64"),
+		work("udp-dns", "DNS queries, each from a new port, 64 at a time", "dns", 64, 25_000, "dns", "-conns", "64", "-reuse", "1"),
+		work("udp-flood", "UDP round trips of 64 B, 8 flows, 32 under way on each", "udpecho", 8, 72_000,
+			"udpflood", "-flows", "8", "-window", "32", "-size", "64"),
+		bulk,
+	}
+}
