@@ -3,41 +3,13 @@ package report
 import (
 	"math"
 	"strconv"
-	"strings"
 
 	"weir/bench/measure"
 )
 
-// num gives three significant digits, never an exponent: the method yields no
-// more.
-func num(x float64) string {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return "none"
-	}
-	if x == 0 {
-		return "0"
-	}
-	decimals := 2 - int(math.Floor(math.Log10(math.Abs(x))))
-	return grouped(strconv.FormatFloat(x, 'f', min(max(decimals, 0), 6), 64))
-}
+func num(x float64) string { return measure.Number(x) }
 
-// grouped puts commas between thousands.
-func grouped(s string) string {
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "-", s[1:]
-	}
-	whole, rest, found := strings.Cut(s, ".")
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if found {
-		rest = "." + rest
-	}
-	return sign + whole + rest
-}
-
-func count(n int64) string { return grouped(strconv.FormatInt(n, 10)) }
+func count(n int64) string { return measure.Grouped(strconv.FormatInt(n, 10)) }
 
 // span is a spread's range.
 func span(s measure.Spread) string { return num(s.Min) + " to " + num(s.Max) }
@@ -80,5 +52,5 @@ func logTicks(lo, hi float64) []float64 {
 
 // tickLabel needs no more digits than the step between ticks has.
 func tickLabel(x float64) string {
-	return grouped(strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64))
+	return measure.Grouped(strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64))
 }

@@ -247,14 +247,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-func TestNumbers(t *testing.T) {
-	for x, want := range map[float64]string{
-		0: "0", 12.345: "12.3", 0.0671: "0.0671", 999.6: "1,000", 123456: "123,456", -1234567.8: "-1,234,568", 1: "1.00", 1e-9: "0.000000",
-	} {
-		if got := num(x); got != want {
-			t.Errorf("num(%v) is %s, want %s", x, got, want)
-		}
-	}
+func TestTicks(t *testing.T) {
 	if got := fmt.Sprint(ticks(0, 1, 5)); got != "[0 0.2 0.4 0.6000000000000001 0.8 1]" {
 		t.Errorf("ticks from 0 to 1: %s", got)
 	}
