@@ -44,6 +44,7 @@ type Contender struct {
 
 	templates    map[string]string
 	streamModule string
+	session      int // descriptors of a TCP session; 0 = 2
 }
 
 // AllContenders lists the names in the order of the first round.
@@ -61,6 +62,20 @@ func (c Contender) isDirect() bool { return c.Name == Direct || c.Name == Direct
 // supports reports whether the contender forwards "tcp" or "udp".
 func (c Contender) supports(protocol string) bool {
 	return c.isDirect() || slices.Contains(c.Protocols, protocol)
+}
+
+// lacks says why the contender can't do a workload at all where a process may
+// have so many descriptors, or nothing.
+func (c Contender) lacks(w Workload, descriptors uint64) string {
+	need := uint64(w.Conns * c.session)
+	switch {
+	case !c.supports(w.Protocol):
+		return "has no " + w.Protocol
+	case need > descriptors:
+		return fmt.Sprintf("takes %d descriptors for a session, %d for these, and RLIMIT_NOFILE is %d (ulimit -Hn)", c.session, need, descriptors)
+	default:
+		return ""
+	}
 }
 
 // NewContenders finds the programs of the named contenders, puts direct before
@@ -108,7 +123,7 @@ func newContender(name string, bin Binaries) (Contender, error) {
 	if err != nil {
 		return Contender{}, err
 	}
-	c := Contender{Name: name, Version: k.version(path), Command: append([]string{path}, k.args...), templates: k.templates}
+	c := Contender{Name: name, Version: k.version(path), Command: append([]string{path}, k.args...), templates: k.templates, session: k.session}
 	if k.path == bin.NGINX {
 		c.streamModule = streamModule(path)
 	}

@@ -220,6 +220,30 @@ func TestSupports(t *testing.T) {
 	}
 }
 
+func TestLacks(t *testing.T) {
+	list, err := NewContenders([]string{"haproxy", "go"}, Binaries{HAProxy: "/bin/true", Go: "/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		of       Contender
+		protocol string
+		conns    int
+		want     string
+	}{
+		{list[0], "udp", 1, ""},
+		{list[1], "tcp", 8000, ""},
+		{list[1], "udp", 1, "no udp"},
+		{list[2], "tcp", 3000, ""},
+		{list[2], "tcp", 4000, "24000"}, // a pipe for each direction, besides the sockets
+	} {
+		got := c.of.lacks(Workload{Protocol: c.protocol, Conns: c.conns}, 20_000)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s, %d connections of %s: %q, want %q", c.of.Name, c.conns, c.protocol, got, c.want)
+		}
+	}
+}
+
 func TestBoundLine(t *testing.T) {
 	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

@@ -18,6 +18,7 @@ type kind struct {
 	args      []string          // CONFIG, LISTEN and BACKEND stand for what they are in a cell
 	version   func(path string) string
 	hint      string // how to get the program
+	session   int    // descriptors of a TCP session; 0 = 2
 }
 
 // errNoProgram is why a contender that is known can't take part.
@@ -31,25 +32,25 @@ func kinds(bin Binaries) []kind {
 		return map[string]string{"tcp": name + ext, "udp": name + "-udp" + ext}
 	}
 	haproxy := func(name string) kind {
-		return kind{name, bin.HAProxy, tcp(name + ".cfg"), []string{"-db", "-f", "CONFIG"}, firstLine("-v"), peer}
+		return kind{name, bin.HAProxy, tcp(name + ".cfg"), []string{"-db", "-f", "CONFIG"}, firstLine("-v"), peer, 0}
 	}
 	nginx := func(name string) kind {
-		return kind{name, bin.NGINX, both(name, ".conf"), []string{"-e", "stderr", "-c", "CONFIG"}, firstLine("-v"), peer}
+		return kind{name, bin.NGINX, both(name, ".conf"), []string{"-e", "stderr", "-c", "CONFIG"}, firstLine("-v"), peer, 0}
 	}
 	envoy := func(name string) kind {
 		args := []string{"--concurrency", "2", "--disable-hot-restart", "--log-level", "critical", "-c", "CONFIG"}
-		return kind{name, bin.Envoy, both(name, ".yaml"), args, envoyVersion, peer}
+		return kind{name, bin.Envoy, both(name, ".yaml"), args, envoyVersion, peer, 0}
 	}
 	flags := []string{"-listen", "LISTEN", "-backend", "BACKEND"}
 	return []kind{
 		// Weir forwards no UDP yet: a "udp" with the same file is all it takes here.
-		{Weir, bin.Weir, tcp("weir.toml"), []string{"run", "-c", "CONFIG"}, oneLine("version"), "make host builds it"},
+		{Weir, bin.Weir, tcp("weir.toml"), []string{"run", "-c", "CONFIG"}, oneLine("version"), "make host builds it", 0},
 		haproxy("haproxy"), haproxy("haproxy-best"),
 		nginx("nginx"), nginx("nginx-best"),
 		envoy("envoy"), envoy("envoy-best"),
-		{"gnet", bin.Gnet, tcp(""), flags, builtWith("github.com/panjf2000/gnet/v2"), relay},
-		{"go", bin.Go, tcp(""), flags, builtWith(""), relay},
-		{"c", bin.C, tcp(""), []string{"LISTEN", "BACKEND"}, firstLine("-v"), relay + " where there is a C compiler"},
+		{"gnet", bin.Gnet, tcp(""), flags, builtWith("github.com/panjf2000/gnet/v2"), relay, 0},
+		{"go", bin.Go, tcp(""), flags, builtWith(""), relay, 6},
+		{"c", bin.C, tcp(""), []string{"LISTEN", "BACKEND"}, firstLine("-v"), relay + " where there is a C compiler", 0},
 	}
 }
 

@@ -6,7 +6,8 @@
 //	goio -listen 127.0.0.1:8000 -backend 127.0.0.1:9000
 //
 // GOMAXPROCS is 2, as every contender has two threads. A half-close is passed
-// on; there are no timeouts, limits or logs.
+// on; there are no timeouts, limits or logs. A session takes six descriptors,
+// two sockets and two pipes: io.Copy has a pipe even while nothing flows.
 //
 // State is a session's two goroutines' own. Layer: bench, imports nothing of
 // weir.
