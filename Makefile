@@ -17,7 +17,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: help
 help: ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: host ## build bin/weir and run the demo
@@ -63,6 +63,10 @@ bench: ## measure weir against its peers, five rounds of everything, into OUT (o
 .PHONY: bench-quick
 bench-quick: ## one round of everything with little work, into OUT: minutes
 	$(GO) run ./bench/run -quick -out $(OUT)
+
+.PHONY: bench-compare
+bench-compare: ## say what changed between two runs beyond noise: make bench-compare OLD=bench/results NEW=out/bench
+	$(GO) run ./bench/compare $(OLD) $(NEW)
 
 .PHONY: lint
 lint: fmt-check ## gofmt, go vet (for arm64 too), staticcheck, golangci-lint
