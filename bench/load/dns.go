@@ -7,8 +7,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// DNS asks queries of 46 bytes, for the addresses of a name, with EDNS, in a
-// closed loop: each of Conns slots asks, waits for the answer of 110 bytes, and
+// DNS asks queries of 49 bytes, for the addresses of a name, with EDNS, in a
+// closed loop: each of Conns slots asks, waits for the answer of 113 bytes, and
 // asks again. ID, question and answer are compared. As resolvers take another
 // port for each query, so does this: a socket gives way to a new one after Reuse
 // queries, and a proxy sees a new flow.

@@ -80,6 +80,26 @@ func TestWorkIsDone(t *testing.T) {
 		{"idle", load.Idle{Addr: at.Echo, Conns: 50}, 50},
 		{"open", load.Open{Addr: at.Echo, Rate: 2000, Duration: 100 * time.Millisecond}, 200},
 		{"open, large messages", load.Open{Addr: at.Echo, Conns: 3, Size: 100_000, Rate: 1000, Duration: 50 * time.Millisecond}, 50},
+		{"open, a number of messages", load.Open{Addr: at.Echo, Rate: 2000, Total: 33}, 33},
+		{"mix", load.Mix{Addr: at.Mix, Bytes: 20_000_001}, 20_000_001},
+		{"mix, large messages", load.Mix{Addr: at.Mix, Bytes: 3_000_000, BulkConns: 3, Conns: 2, Size: 100_000}, 3_000_000},
+		{"UDP", load.UDPRTT{Addr: at.UDPEcho, Total: 300}, 300},
+		{"UDP, smallest datagram", load.UDPRTT{Addr: at.UDPEcho, Conns: 2, Size: 8, Total: 100}, 100},
+		{"UDP, largest datagram", load.UDPRTT{Addr: at.UDPEcho, Conns: 2, Size: 65507, Total: 20}, 20},
+		{"UDP, more sockets than round trips", load.UDPRTT{Addr: at.UDPEcho, Conns: 9, Total: 3}, 3},
+		{"UDP flood", load.UDPFlood{Addr: at.UDPEcho, Total: 5000}, 5000},
+		{"UDP flood, large window", load.UDPFlood{Addr: at.UDPEcho, Flows: 1, Window: 1024, Total: 20_000}, 20_000},
+		{"UDP flood, more flows than datagrams", load.UDPFlood{Addr: at.UDPEcho, Flows: 5, Total: 3}, 3},
+		{"UDP flood, largest datagram", load.UDPFlood{Addr: at.UDPEcho, Flows: 1, Window: 3, Size: 65507, Total: 20}, 20},
+		{"UDP bulk", load.UDPBulk{Addr: at.UDPBulk, Bytes: 12_000_000}, 12_000_000},
+		{"UDP bulk, many flows", load.UDPBulk{Addr: at.UDPBulk, Flows: 7, Bytes: 1_200_000}, 1_200_000},
+		{"UDP bulk, more flows than datagrams", load.UDPBulk{Addr: at.UDPBulk, Flows: 4, Bytes: 1}, 1200},
+		{"UDP bulk, largest batch", load.UDPBulk{Addr: at.UDPBulk, Size: 1023, Segments: 64, Window: 4, Bytes: 10_230_000}, 10_230_000},
+		{"UDP bulk, smallest datagram", load.UDPBulk{Addr: at.UDPBulk, Size: 32, Segments: 3, Bytes: 32_000}, 32_000},
+		{"UDP bulk, largest datagram", load.UDPBulk{Addr: at.UDPBulk, Size: 65507, Segments: 1, Bytes: 655_070}, 655_070},
+		{"DNS", load.DNS{Addr: at.DNS, Reuse: 1, Total: 300}, 300},
+		{"DNS, the same ports", load.DNS{Addr: at.DNS, Total: 300}, 300},
+		{"DNS, more than there are IDs", load.DNS{Addr: at.DNS, Conns: 1, Total: 70_000}, 70_000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := c.work.Run()
@@ -91,6 +111,9 @@ func TestWorkIsDone(t *testing.T) {
 			}
 			if r.Resets != 0 {
 				t.Errorf("%d resets", r.Resets)
+			}
+			if r.Lost != 0 || r.Reordered != 0 {
+				t.Errorf("%d lost, %d reordered", r.Lost, r.Reordered)
 			}
 		})
 	}
@@ -104,6 +127,19 @@ func TestOpenRecordsEveryMessage(t *testing.T) {
 	l := r.LatencyUS
 	if l == nil || r.SendLagUS == nil || l.Max <= 0 || l.P50 > l.P99 || l.P99 > l.Max {
 		t.Fatalf("latency %+v, lag %+v", l, r.SendLagUS)
+	}
+	if len(r.Curve) == 0 || r.Curve[len(r.Curve)-1].US != l.Max {
+		t.Errorf("curve %v, want its last point at %g us", r.Curve, l.Max)
+	}
+}
+
+func TestMixRecordsBothKinds(t *testing.T) {
+	r, err := load.Mix{Addr: backend(t).Mix, Bytes: 30_000_000, Rate: 5000}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Messages == 0 || r.LatencyUS == nil || r.LatencyUS.Max <= 0 || r.SendLagUS == nil || len(r.Curve) == 0 {
+		t.Fatalf("%+v", r)
 	}
 }
 
@@ -120,6 +156,16 @@ func TestOptionsAreRefused(t *testing.T) {
 		{"too many sources", load.Conn{Addr: "127.0.0.1:1", Sources: 251}, "sources 251"},
 		{"negative connections", load.Idle{Addr: "127.0.0.1:1", Conns: -1}, "conns -1"},
 		{"negative rate", load.Open{Addr: "127.0.0.1:1", Rate: -1}, "rate -1"},
+		{"negative number of messages", load.Open{Addr: "127.0.0.1:1", Total: -1}, "total -1"},
+		{"negative bulk", load.Mix{Addr: "127.0.0.1:1", Bytes: -1}, "bytes -1"},
+		{"datagram too small for a stamp", load.UDPRTT{Addr: "127.0.0.1:1", Size: 7}, "size 7"},
+		{"datagram larger than one can be", load.UDPRTT{Addr: "127.0.0.1:1", Size: 65508}, "size 65508"},
+		{"more loss than all", load.UDPRTT{Addr: "127.0.0.1:1", Tolerance: load.Tolerance{Loss: 1.5}}, "loss 1.5"},
+		{"window too large", load.UDPFlood{Addr: "127.0.0.1:1", Window: 1025}, "window 1025"},
+		{"reordering of less than none", load.UDPFlood{Addr: "127.0.0.1:1", Reorder: -1}, "reorder -1"},
+		{"batch larger than a datagram", load.UDPBulk{Addr: "127.0.0.1:1", Segments: 60}, "segments 60"},
+		{"too many segments", load.UDPBulk{Addr: "127.0.0.1:1", Size: 100, Segments: 65}, "segments 65"},
+		{"negative reuse", load.DNS{Addr: "127.0.0.1:1", Reuse: -1}, "reuse -1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := c.work.Run(); err == nil || !strings.Contains(err.Error(), c.want) {
