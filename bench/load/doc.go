@@ -9,16 +9,27 @@
 //
 // Every byte that comes back is compared with what was expected. A short, long
 // or altered answer ends the run with ErrCorrupt, a silent one with ErrStalled:
-// a contender that loses data has no speed.
+// a contender that loses data has no speed. Over UDP a datagram that doesn't come
+// is ErrLost and one that is overtaken ErrReordered, unless the run tolerates so
+// many; the boundaries of each are checked, too.
 //
-// The generators are plain structs ([RTT], [Bulk], [Conn], [Idle], [Open]) with
-// a Run method that does a fixed amount of work and returns a [Result]; zero
-// fields mean the documented defaults. [Backend] serves all of them, on one
-// port for each service:
+// The generators are plain structs ([RTT], [Bulk], [Conn], [Idle], [Open], [Mix],
+// [UDPRTT], [UDPFlood], [UDPBulk], [DNS]) with a Run method that does a fixed
+// amount of work and returns a [Result]; zero fields mean the documented
+// defaults. [Backend] serves all of them in one loop, on one port for each
+// service:
 //
-//	echo   whatever comes goes back                            RTT, Idle, Open
-//	bulk   8-byte commands: send N, take N, or both at once    Bulk
-//	once   64 bytes in, the same 64 out, close                 Conn
+//	echo      TCP  whatever comes goes back                          RTT, Idle, Open
+//	bulk      TCP  8-byte commands: send N, take N, or both at once  Bulk
+//	once      TCP  64 bytes in, the same 64 out, close               Conn
+//	mix       TCP  a first byte chooses: e as echo, b as bulk        Mix
+//	udpecho   UDP  every datagram goes back                          UDPRTT, UDPFlood
+//	udpbulk   UDP  datagrams in super-datagrams, acknowledged        UDPBulk
+//	dns       UDP  four addresses for any question                   DNS
+//
+// Datagrams move by recvmmsg and sendmmsg (Linux 3.0), bulk by UDP_SEGMENT (4.18)
+// and UDP_GRO (5.0). Socket buffers are 16 MiB where the process may ask for it
+// (CAP_NET_ADMIN), and net.core.rmem_max and wmem_max otherwise.
 //
 // State is owned by the goroutine that calls Run; only [Backend.Stop] may be
 // called from another. The loops wait with a raw epoll_pwait of at most 50 ms,
