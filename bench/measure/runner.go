@@ -171,8 +171,8 @@ func (r *Runner) leaveOut(descriptors uint64) {
 			continue
 		}
 		for _, c := range r.Contenders {
-			if !c.supports(w.Protocol) {
-				r.skip(Skip{Contender: c.Name, Workload: w.Name, Why: "has no " + w.Protocol})
+			if why := c.lacks(w, descriptors); why != "" {
+				r.skip(Skip{Contender: c.Name, Workload: w.Name, Why: why})
 			}
 		}
 	}
