@@ -37,7 +37,7 @@ func rtt(name, group string, size, conns int, n int64) Workload {
 	return Workload{
 		Name: name, Title: fmt.Sprintf("round trips of %s, %s", bytesOf(size), connsOf(conns)), Group: group,
 		Figure: Cost, Protocol: "tcp", Command: []string{"rtt", "-conns", strconv.Itoa(conns), "-size", strconv.Itoa(size)},
-		Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: "echo",
+		Amount: n, Unit: "us", Scale: 1e6, Conns: conns, AmountFlag: "-n", service: "echo",
 	}
 }
 
@@ -85,13 +85,13 @@ func bulks() []Workload {
 		return Workload{
 			Name: name, Title: "bulk, " + way + ", 4 connections", Group: "bulk", Figure: Cost, Protocol: "tcp",
 			Command: append([]string{"bulk", "-conns", "4"}, flags...),
-			Amount:  bytes, Unit: "s/GB", Scale: 1e9, Conns: 4, amountFlag: "-bytes", service: "bulk",
+			Amount:  bytes, Unit: "s/GB", Scale: 1e9, Conns: 4, AmountFlag: "-bytes", service: "bulk",
 		}
 	}
 	return []Workload{
 		bulk("bulk", "backend to client", 4_200_000_000),
 		bulk("bulk-up", "client to backend", 2_100_000_000, "-up"),
-		bulk("bulk-both", "both ways at once, so many bytes each way", 1_050_000_000, "-both"),
+		bulk("bulk-both", "both ways at once, so many bytes each way", 900_000_000, "-both"),
 	}
 }
 
@@ -99,7 +99,7 @@ func connections() []Workload {
 	return []Workload{{
 		Name: "conn", Title: "a connection and one request", Group: "connections", Figure: Cost, Protocol: "tcp",
 		Command: []string{"conn", "-conns", "64", "-sources", "8"},
-		Amount:  18_000, Unit: "us", Scale: 1e6, Conns: 64, amountFlag: "-n", service: "once",
+		Amount:  18_000, Unit: "us", Scale: 1e6, Conns: 64, AmountFlag: "-n", service: "once",
 	}}
 }
 
@@ -109,13 +109,13 @@ func latencies() []Workload {
 			Name: "open", Title: "p99.9 of 64 B messages at a fixed rate, half of the slowest contender's most, 64 connections", Group: "latency",
 			Figure: Latency, Protocol: "tcp", Command: []string{"open", "-conns", "64", "-size", "64"},
 			Amount: int64(1.5 * openRate), Unit: "us", Scale: 1e6, Conns: 64, Percentile: "p99_9",
-			amountFlag: "-n", service: "echo", seconds: 1.5,
+			AmountFlag: "-n", service: "echo", seconds: 1.5,
 		},
 		{
 			Name: "mix", Title: "p99.9 of 64 B messages, 2,000 a second on 16 connections, beside 2 connections of bulk", Group: "latency",
 			Figure: Latency, Protocol: "tcp", Command: []string{"mix", "-bulk-conns", "2", "-conns", "16", "-rate", "2000", "-size", "64"},
 			Amount: 4_200_000_000, Unit: "us", Scale: 1e6, Conns: 18, Percentile: "p99_9", Rate: 2000,
-			amountFlag: "-bytes", service: "mix",
+			AmountFlag: "-bytes", service: "mix",
 		},
 	}
 }
@@ -124,7 +124,7 @@ func memory() []Workload {
 	return []Workload{{
 		Name: "idle", Title: "memory of an idle connection", Group: "memory", Figure: Memory, Protocol: "tcp",
 		Command: []string{"idle"},
-		Amount:  idleMany - idleFew, Unit: "KiB", Scale: 1, Conns: idleMany, amountFlag: "-conns", service: "echo",
+		Amount:  idleMany - idleFew, Unit: "KiB", Scale: 1, Conns: idleMany, AmountFlag: "-conns", service: "echo",
 	}}
 }
 
@@ -132,15 +132,15 @@ func udp() []Workload {
 	work := func(name, title, service string, conns int, n int64, command ...string) Workload {
 		return Workload{
 			Name: name, Title: title, Group: "udp", Figure: Cost, Protocol: "udp", Command: command,
-			Amount: n, Unit: "us", Scale: 1e6, Conns: conns, amountFlag: "-n", service: service,
+			Amount: n, Unit: "us", Scale: 1e6, Conns: conns, AmountFlag: "-n", service: service,
 		}
 	}
-	bulk := work("udp-bulk", "UDP bulk, datagrams of 1,200 B, 40 sent at once", "udpbulk", 1, 420_000_000,
+	bulk := work("udp-bulk", "UDP bulk, datagrams of 1,200 B, 40 sent at once", "udpbulk", 1, 300_000_000,
 		"udpbulk", "-flows", "1", "-size", "1200", "-segments", "40")
-	bulk.Unit, bulk.Scale, bulk.amountFlag = "s/GB", 1e9, "-bytes"
+	bulk.Unit, bulk.Scale, bulk.AmountFlag = "s/GB", 1e9, "-bytes"
 	return []Workload{
 		work("udp-rtt", "UDP round trips of 64 B, 64 flows", "udpecho", 64, 60_000, "udprtt", "-conns", "64", "-size", "64"),
-		work("udp-dns", "DNS queries, each from a new port, 64 at a time", "dns", 64, 25_000, "dns", "-conns", "64", "-reuse", "1"),
+		work("udp-dns", "DNS queries, each from a new port, 64 at a time", "dns", 64, 16_000, "dns", "-conns", "64", "-reuse", "1"),
 		work("udp-flood", "UDP round trips of 64 B, 8 flows, 32 under way on each", "udpecho", 8, 72_000,
 			"udpflood", "-flows", "8", "-window", "32", "-size", "64"),
 		bulk,

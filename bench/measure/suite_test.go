@@ -29,7 +29,7 @@ func TestAllWorkloadsAreWhole(t *testing.T) {
 	full, quick := AllWorkloads(false), AllWorkloads(true)
 	seen := map[string]bool{}
 	for i, w := range full {
-		if seen[w.Name] || w.Title == "" || !slices.Contains(Groups(), w.Group) || w.Unit == "" || w.Scale <= 0 || w.Conns <= 0 || w.service == "" || w.amountFlag == "" {
+		if seen[w.Name] || w.Title == "" || !slices.Contains(Groups(), w.Group) || w.Unit == "" || w.Scale <= 0 || w.Conns <= 0 || w.service == "" || w.AmountFlag == "" {
 			t.Errorf("%+v", w)
 		}
 		seen[w.Name] = true

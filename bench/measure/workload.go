@@ -27,15 +27,15 @@ type Workload struct {
 	Protocol   string   `json:"protocol"`             // tcp or udp
 	Command    []string `json:"command"`              // the subcommand of cmd/load and its flags, without -addr and the amount
 	Amount     int64    `json:"amount"`               // round trips, bytes, connections or messages
+	AmountFlag string   `json:"amount_flag"`          // of the subcommand, for Amount
 	Unit       string   `json:"unit"`                 // what a figure is given in
 	Scale      float64  `json:"scale"`                // seconds for one of what Amount counts, times Scale, is in Unit
 	Conns      int      `json:"conns"`                // connections at a time
 	Percentile string   `json:"percentile,omitempty"` // Latency: p99 or p99_9
 	Rate       float64  `json:"rate,omitempty"`       // open loop: messages per second, the same for all contenders
 
-	amountFlag string
-	service    string  // of the backend
-	seconds    float64 // open loop: length of the schedule; the amount follows from it and the rate
+	service string  // of the backend
+	seconds float64 // open loop: length of the schedule; the amount follows from it and the rate
 }
 
 // Idle connections: memory is the difference between these two numbers of them.
@@ -116,7 +116,7 @@ func (w Workload) descriptors() uint64 { return uint64(2*w.Conns + 1000) }
 
 // args are the generator's arguments for an amount of work.
 func (w Workload) args(addr string, amount int64, gated bool) []string {
-	a := append(slices.Clone(w.Command), "-addr", addr, w.amountFlag, strconv.FormatInt(amount, 10))
+	a := append(slices.Clone(w.Command), "-addr", addr, w.AmountFlag, strconv.FormatInt(amount, 10))
 	if gated {
 		a = append(a, "-gate")
 	}

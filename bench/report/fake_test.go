@@ -12,8 +12,9 @@ import (
 	"weir/bench/measure"
 )
 
-// fake is a run that might have been: all workloads, every kind of trouble.
-func fake(t testing.TB, rounds int) measure.Report {
+// fake is a run that might have been: all workloads, or
+// those named, and every kind of trouble.
+func fake(t testing.TB, rounds int, workloads ...string) measure.Report {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(7, 11))
 	r := measure.Report{
@@ -27,6 +28,12 @@ func fake(t testing.TB, rounds int) measure.Report {
 	versions := map[string]string{
 		"weir": "weir 0.3.0 (438fd2e) go1.26.0", "haproxy": "HAProxy version 2.6.12-1+deb12u2 2025/04/17", "nginx": "nginx version: nginx/1.31.3",
 		"envoy": "envoy 1.40.0/Clean/RELEASE/BoringSSL", "gnet": "gnet v2.9.7", "go": "go1.26.0",
+	}
+	if len(workloads) > 0 {
+		var err error
+		if r.Workloads, err = measure.ChooseWorkloads(r.Workloads, workloads); err != nil {
+			t.Fatal(err)
+		}
 	}
 	names := []string{measure.Direct, "weir", "haproxy", "haproxy-best", "nginx", "nginx-best", "envoy", "envoy-best", "gnet", "go", measure.DirectAgain}
 	for _, name := range names {
@@ -53,15 +60,10 @@ func fake(t testing.TB, rounds int) measure.Report {
 			}
 		}
 	}
-	r.Summary = measure.Summarize(r.Workloads, r.Contenders, r.Samples, r.Subject)
-	if len(r.Summary.Growth) == 0 {
-		for i, name := range names[:len(names)-1] {
-			g := 1.1 + 0.1*float64(i)
-			r.Summary.Growth = append(r.Summary.Growth, measure.Growth{
-				Contender: name, From: 10, To: 8000, Ratio: measure.Spread{Median: g, Min: g - 0.04, Max: g + 0.05, N: rounds},
-			})
-		}
+	for i, name := range names {
+		r.Calibration = append(r.Calibration, measure.Sample{Contender: name, Amount: 60_000, Wall: 0.6 + 0.1*float64(i)})
 	}
+	r.Summary = measure.Summarize(r.Workloads, r.Contenders, r.Samples, r.Subject)
 	return r
 }
 

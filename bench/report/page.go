@@ -36,6 +36,7 @@ type section struct {
 	Curve           template.HTML // growth
 	Growth          []growthRow
 	Works           []work
+	Calibration     rawTable // latency: where the rate comes from
 }
 
 type growthRow struct {
@@ -48,9 +49,7 @@ type work struct {
 	Name, ID, Title, Unit string
 	What                  string // the axis in words
 	Null                  string
-	Protocol              string
 	Command               string
-	Amount                string
 	Strip, Curve          template.HTML
 	Raw                   rawTable
 }
@@ -151,6 +150,9 @@ func sectionOf(r measure.Report, group string, index int) (section, error) {
 			})
 		}
 	}
+	if group == "latency" {
+		s.Calibration = calibrationOf(r)
+	}
 	for i, w := range r.Workloads {
 		if w.Group != group {
 			continue
@@ -164,10 +166,19 @@ func sectionOf(r measure.Report, group string, index int) (section, error) {
 	return s, nil
 }
 
+// commandOf is the load as it was called, but for the address.
+func commandOf(w measure.Workload) string {
+	words := append([]string{"load"}, w.Command...)
+	if w.AmountFlag != "" {
+		words = append(words, w.AmountFlag, fmt.Sprint(w.Amount))
+	}
+	return strings.Join(append(words, "-addr", "ADDR"), " ")
+}
+
 func workOf(r measure.Report, w measure.Workload, index int) (work, error) {
 	v := work{
-		Name: w.Name, ID: fmt.Sprintf("w%d", index+1), Title: sentence(w.Title), Unit: w.Unit, Protocol: strings.ToUpper(w.Protocol),
-		Command: "load " + strings.Join(w.Command, " "), Amount: count(w.Amount), Raw: rawOf(r, w),
+		Name: w.Name, ID: fmt.Sprintf("w%d", index+1), Title: sentence(w.Title), Unit: w.Unit,
+		Command: commandOf(w), Raw: rawOf(r, w),
 	}
 	switch w.Figure {
 	case measure.Memory:

@@ -46,14 +46,7 @@ func rawOf(r measure.Report, w measure.Workload) rawTable {
 
 func rawRowOf(w measure.Workload, s measure.Sample, values map[int]float64) rawRow {
 	row := rawRow{Who: s.Contender, Out: s.Failed != "" || s.Discarded != ""}
-	var notes []string
-	if s.Failed != "" {
-		notes = append(notes, "failed: "+s.Failed)
-	}
-	if s.Discarded != "" {
-		notes = append(notes, "thrown away: "+s.Discarded)
-	}
-	row.Note = strings.Join(notes, "; ")
+	row.Note = noteOf(s)
 	add := func(x float64) { row.Cells = append(row.Cells, num(x)) }
 	row.Cells = append(row.Cells, fmt.Sprint(s.Round))
 	if v, ok := values[s.Round]; ok && !row.Out {
@@ -80,6 +73,18 @@ func rawRowOf(w measure.Workload, s measure.Sample, values map[int]float64) rawR
 	return row
 }
 
+// noteOf says why a sample doesn't count.
+func noteOf(s measure.Sample) string {
+	var notes []string
+	if s.Failed != "" {
+		notes = append(notes, "failed: "+s.Failed)
+	}
+	if s.Discarded != "" {
+		notes = append(notes, "thrown away: "+s.Discarded)
+	}
+	return strings.Join(notes, "; ")
+}
+
 func latencyCells(s measure.Sample) []string {
 	cells := []string{"", "", "", ""}
 	result, ok := resultOf(s)
@@ -90,4 +95,19 @@ func latencyCells(s measure.Sample) []string {
 		cells[3] = num(result.SendLagUS.P99)
 	}
 	return cells
+}
+
+// calibrationOf is what gave the open loops their rate: half of the slowest.
+func calibrationOf(r measure.Report) rawTable {
+	t := rawTable{Head: []string{"contender", "round trips", "wall, s", "a second"}}
+	for _, s := range r.Calibration {
+		row := rawRow{Who: s.Contender, Out: s.Failed != "" || s.Discarded != "", Note: noteOf(s)}
+		seconds := s.Wall
+		if result, ok := resultOf(s); ok && result.Seconds > 0 {
+			seconds = result.Seconds
+		}
+		row.Cells = []string{count(s.Amount), num(seconds), num(float64(s.Amount) / seconds)}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
