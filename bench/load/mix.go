@@ -15,7 +15,7 @@ const (
 	mixBulk = 'b'
 
 	// mixTurn is the most bytes of bulk that the generator or the backend reads
-	// or writes at a time while small messages wait: about 10 us of copying.
+	// or writes at a time while small messages may wait.
 	mixTurn = 64 << 10
 )
 

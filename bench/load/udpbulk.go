@@ -17,6 +17,11 @@ import (
 // a window of batches is under way. The client checks every datagram: its size,
 // number and contents.
 //
+// The default window is what the default socket buffer of Linux (212,992 bytes,
+// of which a datagram of 1,200 takes about 2,300) holds in single datagrams: a
+// path that splits what it gets, and leaves its buffers as they come, loses
+// nothing with two batches of 40, and does with four.
+//
 // What is lost is not sent again. An acknowledgement names the highest number
 // that came, so that the window moves over what is lost; when nothing comes for
 // Timeout the client asks for the next window.
@@ -42,7 +47,7 @@ type download struct {
 	done     bool
 }
 
-// bulkRun is the state of a run.
+// udpBulkRun is the state of a run.
 type udpBulkRun struct {
 	UDPBulk
 	poll  *poller

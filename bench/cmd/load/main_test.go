@@ -244,27 +244,34 @@ func TestCommandLine(t *testing.T) {
 // end of the input.
 func TestGate(t *testing.T) {
 	at := startBackend(t)
-	in, word := io.Pipe()
-	said, out := io.Pipe()
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run([]string{"rtt", "-gate", "-conns", "2", "-n", "10", "-addr", at.Echo}, in, out, io.Discard)
-		out.Close()
-	}()
-	lines := bufio.NewScanner(said)
-	if !lines.Scan() || lines.Text() != "ready" {
-		t.Fatalf("first line %q, want ready", lines.Text())
-	}
-	fmt.Fprintln(word)
-	var r load.Result
-	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &r) != nil || r.Units != 10 {
-		t.Fatalf("second line %q", lines.Text())
-	}
-	word.Close()
-	if lines.Scan() {
-		t.Errorf("third line %q", lines.Text())
-	}
-	if code := <-ended; code != 0 {
-		t.Errorf("exit code %d", code)
+	for _, c := range append(subcommands[:len(subcommands):len(subcommands)], overUDP...) {
+		if strings.HasPrefix(c.args, "idle") {
+			continue // waits for no line
+		}
+		t.Run(c.args, func(t *testing.T) {
+			in, word := io.Pipe()
+			said, out := io.Pipe()
+			ended := make(chan int, 1)
+			go func() {
+				ended <- run(append(strings.Fields(c.args), "-gate", "-addr", c.service(at)), in, out, io.Discard)
+				out.Close()
+			}()
+			lines := bufio.NewScanner(said)
+			if !lines.Scan() || lines.Text() != "ready" {
+				t.Fatalf("first line %q, want ready", lines.Text())
+			}
+			fmt.Fprintln(word)
+			var r load.Result
+			if !lines.Scan() || json.Unmarshal(lines.Bytes(), &r) != nil || r.Units != c.units {
+				t.Fatalf("second line %q", lines.Text())
+			}
+			word.Close()
+			if lines.Scan() {
+				t.Errorf("third line %q", lines.Text())
+			}
+			if code := <-ended; code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
 	}
 }
