@@ -15,7 +15,9 @@
 //	load dns      -addr A [-conns 64] [-reuse 1] [-n 100000]
 //
 // The last four speak UDP; they have -loss 0 (the share of datagrams that may
-// be lost) and -timeout 1s (after which one is).
+// be lost) and -timeout 1s (after which one is), and print what was lost and
+// overtaken in "lost" and "reordered". open and mix print "latency_us" and its
+// "curve"; mix prints the bytes of bulk as "units", and the "messages" beside.
 //
 // backend prints one line of JSON with the addresses of its services and serves
 // until its standard input ends. A generator prints one line of JSON, a
