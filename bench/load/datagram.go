@@ -239,7 +239,8 @@ func exchangeUDP(fd int, first, want []byte, timeout time.Duration) error {
 	}
 	end := time.Now().Add(timeout)
 	for {
-		// An ordinary system call: see exchange.
+		// An ordinary system call: a raw one that blocks would hold up the Go
+		// scheduler, and with it whoever is to answer in the same process.
 		left := time.Until(end)
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(left.Milliseconds(), 0))+1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
