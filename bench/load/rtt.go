@@ -176,16 +176,36 @@ func dialCallers(addr string, prefix []byte, n, size int, stall time.Duration) (
 			out = append(out, data[:min(size-len(out), period)]...)
 		}
 		c := caller{out: out, in: make([]byte, size+1), stamp: uint64(i) << 32}
-		c.fd, err = dial(addr, slices.Concat(prefix, out[:8]), out[:8], newWatchdog(stall).limit)
+		c.fd, err = knock(addr, slices.Concat(prefix, out[:8]), newWatchdog(stall).limit)
 		if err != nil {
 			return callers, p, fmt.Errorf("connection %d of %d: %w", i+1, n, err)
 		}
 		callers = append(callers, c)
-		if err := p.control(unix.EPOLL_CTL_ADD, c.fd, int32(i), edgeAll); err != nil {
-			return callers, p, err
+		if last := i+1 == n; last || (i+1)%dialAtOnce == 0 {
+			if err := settle(p, addr, callers, i/dialAtOnce*dialAtOnce); err != nil {
+				return callers, p, fmt.Errorf("of %d connections: %w", n, err)
+			}
 		}
 	}
 	return callers, p, nil
+}
+
+// dialAtOnce is how many connections are being made at a time: thousands, one
+// after the other, would take longer than what is done over them.
+const dialAtOnce = 32
+
+// settle takes the first answers of the callers from first on, and registers them.
+func settle(p *poller, addr string, callers []caller, first int) error {
+	for i := first; i < len(callers); i++ {
+		c := &callers[i]
+		if err := answered(addr, c.fd, c.out[:8]); err != nil {
+			return fmt.Errorf("connection %d: %w", i+1, err)
+		}
+		if err := p.control(unix.EPOLL_CTL_ADD, c.fd, int32(i), edgeAll); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeCallers(callers []caller, p *poller) {

@@ -152,6 +152,20 @@ func bindFD(fd int, a *rawAddr) syscall.Errno {
 // whole path exists, through a proxy too, before the clock starts. It is the
 // slow path: blocking, with timeouts. The descriptor comes back non-blocking.
 func dial(addr string, first, want []byte, timeout time.Duration) (int, error) {
+	fd, err := knock(addr, first, timeout)
+	if err != nil {
+		return -1, err
+	}
+	if err := answered(addr, fd, want); err != nil {
+		closeFD(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// knock is the first half of dial: it connects and sends, and leaves the answer
+// for answered, so that many can be under way.
+func knock(addr string, first []byte, timeout time.Duration) (int, error) {
 	a, err := parseAddr(addr)
 	if err != nil {
 		return -1, err
@@ -160,14 +174,14 @@ func dial(addr string, first, want []byte, timeout time.Duration) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := exchange(fd, &a, first, want, timeout); err != nil {
+	if err := connectAndSend(fd, &a, first, timeout); err != nil {
 		closeFD(fd)
 		return -1, fmt.Errorf("connect to %s: %w", addr, err)
 	}
 	return fd, nil
 }
 
-func exchange(fd int, a *rawAddr, first, want []byte, timeout time.Duration) error {
+func connectAndSend(fd int, a *rawAddr, first []byte, timeout time.Duration) error {
 	tv := unix.NsecToTimeval(timeout.Nanoseconds())
 	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, opt, &tv); err != nil {
@@ -190,6 +204,18 @@ func exchange(fd int, a *rawAddr, first, want []byte, timeout time.Duration) err
 	if _, err := unix.Write(fd, first); err != nil {
 		return fmt.Errorf("first message: %w", err)
 	}
+	return nil
+}
+
+// answered is the second half of dial. The caller closes fd after an error.
+func answered(addr string, fd int, want []byte) error {
+	if err := receive(fd, want); err != nil {
+		return fmt.Errorf("connect to %s: first answer: %w", addr, err)
+	}
+	return unix.SetNonblock(fd, true)
+}
+
+func receive(fd int, want []byte) error {
 	got := make([]byte, len(want))
 	for have := 0; have < len(got); {
 		n, err := unix.Read(fd, got[have:])
@@ -197,18 +223,18 @@ func exchange(fd int, a *rawAddr, first, want []byte, timeout time.Duration) err
 		case err == unix.EINTR:
 			continue
 		case err == unix.EAGAIN:
-			return fmt.Errorf("first answer: %w", ErrStalled)
+			return ErrStalled
 		case err != nil:
-			return fmt.Errorf("first answer: %w", err)
+			return err
 		case n == 0:
-			return fmt.Errorf("first answer: %w: end of stream after %d of %d bytes", ErrCorrupt, have, len(want))
+			return fmt.Errorf("%w: end of stream after %d of %d bytes", ErrCorrupt, have, len(want))
 		}
 		have += n
 	}
 	if string(got) != string(want) {
-		return fmt.Errorf("first answer: %w", ErrCorrupt)
+		return ErrCorrupt
 	}
-	return unix.SetNonblock(fd, true)
+	return nil
 }
 
 // listen opens a listener and returns its descriptor and address.

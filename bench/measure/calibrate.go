@@ -3,6 +3,7 @@ package measure
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 )
@@ -64,20 +65,23 @@ func (r *Runner) calibrationCells() []planned {
 	return list
 }
 
-// halfOfSlowest is that of the slowest sample that counts, in round trips per
-// second, down to two digits; 0 = none counts.
+// halfOfSlowest is half of what the slowest contender did, in round trips per
+// second, down to two digits; 0 = none passed. Of a contender that was measured
+// again the best counts: a disturbed sample can only be too slow, and where there
+// is no other, a rate that is too low is no harm.
 func halfOfSlowest(samples []Sample) float64 {
-	slowest := math.Inf(1)
+	best := map[string]float64{}
 	for _, s := range samples {
 		var r struct{ Seconds float64 }
-		if s.Failed != "" || s.Discarded != "" || json.Unmarshal(s.Load, &r) != nil || r.Seconds <= 0 {
+		if s.Failed != "" || json.Unmarshal(s.Load, &r) != nil || r.Seconds <= 0 {
 			continue
 		}
-		slowest = min(slowest, float64(s.Amount)/r.Seconds)
+		best[s.Contender] = max(best[s.Contender], float64(s.Amount)/r.Seconds)
 	}
-	if math.IsInf(slowest, 1) {
+	if len(best) == 0 {
 		return 0
 	}
+	slowest := slices.Min(slices.Collect(maps.Values(best)))
 	half := slowest / 2
 	digits := math.Pow(10, math.Floor(math.Log10(half))-1)
 	return math.Floor(half/digits) * digits

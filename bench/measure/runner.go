@@ -20,12 +20,12 @@ type Runner struct {
 	Quick      bool        // a look that may not take long, whoever else runs: other defaults, and said in the report
 	Rate       float64     // of open loops, messages per second; 0 = half of the slowest contender's most
 	Rounds     int         // 0 = 5; quick 1
-	Repeats    int         // how often a disturbed cell is repeated before it is given up; 0 = 10; quick 1
+	Repeats    int         // how often a disturbed cell is repeated before it is given up; 0 = 10; quick 1, and 30 in all
 	MaxSteal   float64     // share of all time stolen above which a cell is thrown away; 0 = 0.01; quick 0.05
 	MaxForeign float64     // share of busy time taken by others above which it is; 0 = 0.02; quick 0.1
 
 	// Quiet is how long to wait for others to finish before a cell; 0 = 1 min,
-	// quick 1 s.
+	// quick 0.3 s.
 	Quiet time.Duration
 
 	Before     func(Step)         // called before each cell; nil = nobody is told
@@ -35,14 +35,16 @@ type Runner struct {
 	measure func(context.Context, Contender, Workload) (Sample, error) // one cell; nil = measureCell
 	now     func() time.Time                                           // nil = time.Now
 
-	ports   ports
-	report  Report
-	pace    pace
-	done    int
-	calm    time.Time       // when the machine was last seen to be so
-	failed  map[string]bool // "workload contender" that has no figure any more
-	started map[string]bool // contenders that have
-	refused map[string]int  // how often one that hasn't didn't
+	ports  ports
+	report Report
+	pace   pace
+
+	repeated int // cells, in all
+	done     int
+	calm     time.Time       // when the machine was last seen to be so
+	failed   map[string]bool // "workload contender" that has no figure any more
+	started  map[string]bool // contenders that have
+	refused  map[string]int  // how often one that hasn't didn't
 }
 
 // planned is a cell to be measured.
@@ -53,6 +55,10 @@ type planned struct {
 }
 
 func (c planned) key() string { return c.workload.Name + " " + c.contender.Name }
+
+// quickRepeats is how many disturbed cells a quick run repeats in all: enough
+// for a machine that is quiet but for moments; one that isn't mustn't hold it up.
+const quickRepeats = 30
 
 // refusals is how often a contender that has never started is tried.
 const refusals = 3
@@ -69,7 +75,7 @@ func (r *Runner) defaults() {
 	setDefault(&r.Repeats, int(quick(10, 1)))
 	setDefault(&r.MaxSteal, quick(0.01, 0.05))
 	setDefault(&r.MaxForeign, quick(0.02, 0.1))
-	setDefault(&r.Quiet, time.Duration(quick(60, 1))*time.Second)
+	setDefault(&r.Quiet, time.Duration(quick(60_000, 300))*time.Millisecond)
 	if r.Before == nil {
 		r.Before = func(Step) {}
 	}
@@ -240,7 +246,7 @@ func (r *Runner) timed(ctx context.Context, c planned, rest []planned) ([]Sample
 // cell measures until a sample counts, or fails, or the repeats are used up.
 func (r *Runner) cell(ctx context.Context, c planned) ([]Sample, error) {
 	var samples []Sample
-	for range r.Repeats + 1 {
+	for try := 0; ; try++ {
 		if c.workload.Figure != Memory { // memory doesn't mind who else runs
 			if err := r.quiet(ctx); err != nil {
 				return samples, err
@@ -259,11 +265,11 @@ func (r *Runner) cell(ctx context.Context, c planned) ([]Sample, error) {
 		}
 		r.Progress(s)
 		samples = append(samples, s)
-		if s.Discarded == "" {
-			break
+		if s.Discarded == "" || try == r.Repeats || r.Quick && r.repeated == quickRepeats {
+			return samples, nil
 		}
+		r.repeated++
 	}
-	return samples, nil
 }
 
 // disturbed says why a sample is to be thrown away, or nothing. What the clocks

@@ -115,16 +115,18 @@ func TestCalibrationThatNobodyPasses(t *testing.T) {
 }
 
 func TestHalfOfSlowest(t *testing.T) {
-	sample := func(amount int64, load string) Sample { return Sample{Amount: amount, Load: []byte(load)} }
+	sample := func(amount int64, load string) Sample { return Sample{Contender: load, Amount: amount, Load: []byte(load)} }
 	for _, c := range []struct {
 		name    string
 		samples []Sample
 		want    float64
 	}{
 		{"none", nil, 0},
-		{"two digits, downward", []Sample{sample(73_999, `{"seconds":1}`), sample(99_999, `{"seconds":1}`)}, 36_000},
+		{"two digits, downward", []Sample{sample(73_999, `{"seconds":1}`), sample(99_999, `{"seconds":1.0}`)}, 36_000},
 		{"no time", []Sample{sample(100, `{"seconds":0}`), sample(100, `{}`), sample(100, "")}, 0},
-		{"thrown away", []Sample{{Amount: 1, Load: []byte(`{"seconds":1}`), Discarded: "steal"}, sample(100, `{"seconds":1}`)}, 50},
+		{"failed", []Sample{{Contender: "a", Amount: 1, Load: []byte(`{"seconds":1}`), Failed: "lost"}, sample(100, `{"seconds":1}`)}, 50},
+		{"disturbed, then not", []Sample{{Contender: "a", Amount: 1, Load: []byte(`{"seconds":1}`), Discarded: "steal"}, {Contender: "a", Amount: 100, Load: []byte(`{"seconds":1}`)}}, 50},
+		{"disturbed", []Sample{{Contender: "a", Amount: 100, Load: []byte(`{"seconds":1}`), Discarded: "steal"}}, 50},
 	} {
 		if got := halfOfSlowest(c.samples); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -199,6 +201,20 @@ func TestDisturbedCellsAreRepeated(t *testing.T) {
 	tries, r.Repeats = -100, 2
 	if report, err = r.Run(t.Context()); err != nil || len(report.Samples) != 3 || report.Samples[2].Discarded == "" {
 		t.Errorf("given up: samples %+v, %v", report.Samples, err)
+	}
+}
+
+// A machine that is never quiet doesn't hold up a quick run.
+func TestQuickRunRepeatsLittle(t *testing.T) {
+	r := fakeRunner(func(c Contender, w Workload) Sample {
+		s := fine(c, w)
+		s.Foreign = 0.5
+		return s
+	})
+	r.Quick, r.Quiet, r.Workloads = true, 1, AllWorkloads(true)
+	report, err := r.Run(t.Context())
+	if got, want := len(report.Samples)+len(report.Calibration), 262+10+quickRepeats; err != nil || got != want {
+		t.Errorf("%d samples, want %d; %v", got, want, err)
 	}
 }
 

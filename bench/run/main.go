@@ -77,10 +77,10 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	fs.StringVar(&b.HAProxy, "haproxy", "", "HAProxy's program (bin/peers/haproxy, or on the PATH)")
 	fs.StringVar(&b.NGINX, "nginx", "", "NGINX's program, with stream (bin/peers/nginx, or on the PATH)")
 	fs.StringVar(&b.Envoy, "envoy", "", "Envoy's program (bin/peers/envoy, or on the PATH)")
-	fs.IntVar(&r.Repeats, "repeats", 0, "how often a disturbed cell is repeated (0 = 10, with -quick 1)")
+	fs.IntVar(&r.Repeats, "repeats", 0, "how often a disturbed cell is repeated (0 = 10, with -quick 1, and 30 in all)")
 	fs.Float64Var(&r.MaxSteal, "max-steal", 0, "share of time stolen above which a cell is thrown away (0 = 0.01, with -quick 0.05)")
 	fs.Float64Var(&r.MaxForeign, "max-foreign", 0, "share of busy time taken by other processes above which it is (0 = 0.02, with -quick 0.1)")
-	fs.DurationVar(&r.Quiet, "quiet", 0, "how long to wait before a cell for others to finish (0 = 1m, with -quick 1s)")
+	fs.DurationVar(&r.Quiet, "quiet", 0, "how long to wait before a cell for others to finish (0 = 1m, with -quick 300ms)")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
