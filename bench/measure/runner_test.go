@@ -115,7 +115,9 @@ func TestCalibrationThatNobodyPasses(t *testing.T) {
 }
 
 func TestHalfOfSlowest(t *testing.T) {
-	sample := func(amount int64, load string) Sample { return Sample{Contender: load, Amount: amount, Load: []byte(load)} }
+	sample := func(amount int64, load string) Sample {
+		return Sample{Contender: load, Amount: amount, Load: []byte(load)}
+	}
 	for _, c := range []struct {
 		name    string
 		samples []Sample
