@@ -17,10 +17,12 @@
 //     of the time, or when processes that aren't ours took more than 2 % of it.
 //   - All use the same congestion control, cubic: see [Isolate].
 //   - A contender that loses or alters a byte fails; it has no speed.
+//   - Latency comes from an open loop at half of what the slowest contender can
+//     do, measured before the rounds; nothing is subtracted from a percentile.
 //
-// [Runner] does the rounds and yields samples; [Summarize] makes medians and
-// paired ratios of them; [WriteTable] prints them. Samples are kept whole in
-// the JSON that [WriteJSON] writes, with machine, kernel, versions and
+// [Runner] does the rounds and yields a [Report]; [Summarize] makes medians and
+// paired ratios of its samples; [WriteTable] prints them. Samples are kept whole
+// in the JSON that [WriteJSON] writes, with machine, kernel, versions and
 // configurations: the table can be drawn from it again.
 //
 // State: a Runner belongs to the goroutine that calls Run, and so do the

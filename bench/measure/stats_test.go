@@ -25,6 +25,16 @@ func TestSpreadOf(t *testing.T) {
 	}
 }
 
+func TestSpreadString(t *testing.T) {
+	for want, s := range map[string]Spread{
+		"none": {}, "12.3": {12.34, 12.34, 12.34, 1}, "0": {1e-9, 1e-9, 1e-9, 1}, "1 (-0.5 to 2)": {1, -0.5, 2, 3},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+	}
+}
+
 func TestPairedUsesCommonRoundsOnly(t *testing.T) {
 	a := byRound{1: 10, 2: 30, 4: 1000}
 	b := byRound{1: 20, 2: 20, 3: 1}

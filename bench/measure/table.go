@@ -3,6 +3,7 @@ package measure
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -144,7 +145,7 @@ func medianOf(row Row, there, direct bool) string {
 	case s.N == 0:
 		return "none"
 	default:
-		return fmt.Sprintf("%.3g", s.Median)
+		return digits(s.Median)
 	}
 }
 
@@ -154,7 +155,16 @@ func (s Spread) String() string {
 		return "none"
 	}
 	if s.N == 1 {
-		return fmt.Sprintf("%.3g", s.Median)
+		return digits(s.Median)
 	}
-	return fmt.Sprintf("%.3g (%.3g to %.3g)", s.Median, s.Min, s.Max)
+	return fmt.Sprintf("%s (%s to %s)", digits(s.Median), digits(s.Min), digits(s.Max))
+}
+
+// digits are three of a number; what floating point leaves of a difference of
+// equals is none.
+func digits(x float64) string {
+	if math.Abs(x) < 1e-6 {
+		return "0"
+	}
+	return fmt.Sprintf("%.3g", x)
 }
