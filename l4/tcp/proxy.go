@@ -77,7 +77,7 @@ type Options struct {
 	ID     int // of the loop, from 0; its place in all counters
 	Shared *Shared
 	Seed   uint64 // of the balancing policies' random choices on this loop
-	Budget int    // bytes that one direction may move before others get their turn; 0 = 256 KiB
+	Budget int    // bytes that one direction may copy before others get their turn, spliced ones counting a quarter; 0 = 256 KiB
 	Copy   bool   // never splice
 }
 

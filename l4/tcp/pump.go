@@ -14,6 +14,7 @@ const (
 	smallSplice = 8 << 10  // a turn that spliced fewer speaks for messages
 	promoteAt   = 2        // large reads in a row
 	demoteAt    = 4        // small turns in a row
+	spliceWorth = 4        // a turn may splice so many times what it may copy: a spliced byte costs that much less, and each turn a wake-up
 )
 
 // direction is the way from one side of a session to the other.
@@ -180,7 +181,7 @@ func (p *Proxy) spliceIn(s *session, i uint32, from int, d *direction, budget *i
 		}
 		d.pipe = pipe
 	}
-	n, e := eventloop.Splice(int(src.fd), int(d.pipe.W), min(*budget, int(d.pipe.Size)))
+	n, e := eventloop.Splice(int(src.fd), int(d.pipe.W), min(*budget*spliceWorth, int(d.pipe.Size)))
 	switch {
 	case e == unix.EAGAIN && src.urgent:
 		// The kernel splices up to an urgent byte and no further; a plain read steps over it (tcp(7)).
@@ -194,7 +195,7 @@ func (p *Proxy) spliceIn(s *session, i uint32, from int, d *direction, budget *i
 	case n == 0:
 		return p.tookNothing(s, i, from, e)
 	}
-	*budget -= n
+	*budget -= (n + spliceWorth - 1) / spliceWorth
 	p.took(s, from)
 	d.piped = int32(n)
 	if n >= smallSplice {
