@@ -84,7 +84,7 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 		pids: map[int]bool{os.Getpid(): true, os.Getppid(): true},
 	}
 	defer func() { err = errors.Join(err, m.close(&s)) }()
-	if err := m.startBackend(w.service); err != nil {
+	if err := m.startBackend(w); err != nil {
 		return s, err
 	}
 	if !c.isDirect() {
@@ -107,8 +107,12 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 	return s, err
 }
 
-func (m *cell) startBackend(service string) error {
-	b, err := startChild(m.ctx, filepath.Join(m.dir, "backend.log"), []string{m.load, "backend"}, true)
+func (m *cell) startBackend(w Workload) error {
+	args := []string{m.load, "backend"}
+	if w.Realtime {
+		args = append(args, "-realtime")
+	}
+	b, err := startChild(m.ctx, filepath.Join(m.dir, "backend.log"), args, true)
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
@@ -122,7 +126,7 @@ func (m *cell) startBackend(service string) error {
 	if err := json.Unmarshal([]byte(line), &services); err != nil {
 		return fmt.Errorf("backend: %q: %w", line, err)
 	}
-	m.addr = services[service]
+	m.addr = services[w.service]
 	return nil
 }
 

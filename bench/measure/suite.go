@@ -108,8 +108,8 @@ func latencies() []Workload {
 		{
 			Name: "open", Title: "p99.9 of 64 B messages at a fixed rate, half of the slowest contender's most, 64 connections", Group: "latency",
 			Figure: Latency, Protocol: "tcp", Command: []string{"open", "-conns", "64", "-size", "64"},
-			Amount: int64(1.5 * openRate), Unit: "us", Scale: 1e6, Conns: 64, Percentile: "p99_9",
-			AmountFlag: "-n", service: "echo", seconds: 1.5,
+			Amount: 3 * openRate, Unit: "us", Scale: 1e6, Conns: 64, Percentile: "p99_9",
+			AmountFlag: "-n", service: "echo", seconds: 3, Realtime: true,
 		},
 		{
 			Name: "mix", Title: "p99.9 of 64 B messages, 2,000 a second on 16 connections, beside 2 connections of bulk", Group: "latency",

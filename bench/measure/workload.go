@@ -33,6 +33,7 @@ type Workload struct {
 	Conns      int      `json:"conns"`                // connections at a time
 	Percentile string   `json:"percentile,omitempty"` // Latency: p99 or p99_9
 	Rate       float64  `json:"rate,omitempty"`       // open loop: messages per second, the same for all contenders
+	Realtime   bool     `json:"realtime,omitempty"`   // load and backend run before all ordinary threads: lateness is the contender's
 
 	service string  // of the backend
 	seconds float64 // open loop: length of the schedule; the amount follows from it and the rate
@@ -117,6 +118,9 @@ func (w Workload) descriptors() uint64 { return uint64(2*w.Conns + 1000) }
 // args are the generator's arguments for an amount of work.
 func (w Workload) args(addr string, amount int64, gated bool) []string {
 	a := append(slices.Clone(w.Command), "-addr", addr, w.AmountFlag, strconv.FormatInt(amount, 10))
+	if w.Realtime {
+		a = append(a, "-realtime")
+	}
 	if gated {
 		a = append(a, "-gate")
 	}

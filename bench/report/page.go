@@ -172,6 +172,9 @@ func commandOf(w measure.Workload) string {
 	if w.AmountFlag != "" {
 		words = append(words, w.AmountFlag, fmt.Sprint(w.Amount))
 	}
+	if w.Realtime {
+		words = append(words, "-realtime")
+	}
 	return strings.Join(append(words, "-addr", "ADDR"), " ")
 }
 

@@ -72,6 +72,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	fs.IntVar(&r.Rounds, "rounds", 0, "rounds; fewer than five say little (0 = 5, with -quick 1)")
 	fs.StringVar(&r.Subject, "subject", measure.Weir, "who is compared with the others")
 	fs.Float64Var(&r.Rate, "rate", 0, "messages a second in the workload open (0 = half of what the slowest contender can do)")
+	realtime := fs.Bool("realtime", os.Geteuid() == 0, "give the open loop and its backend precedence over all other threads, as root;\nwithout it their own lateness is in the latencies")
 	fs.StringVar(&b.Load, "load", "", "the load generators' program (built)")
 	fs.StringVar(&b.Weir, "weir", "", "weir's program (built)")
 	fs.StringVar(&b.HAProxy, "haproxy", "", "HAProxy's program (bin/peers/haproxy, or on the PATH)")
@@ -91,6 +92,9 @@ func parse(args []string, errs io.Writer) (*options, error) {
 		return nil, fmt.Errorf("rounds %d, repeats %d, rate %g: want no negative number, and a rate of at most 1e7", r.Rounds, r.Repeats, r.Rate)
 	}
 	r.Workloads = measure.AllWorkloads(r.Quick)
+	for i := range r.Workloads {
+		r.Workloads[i].Realtime = r.Workloads[i].Realtime && *realtime
+	}
 	var err error
 	if workloads != all {
 		r.Workloads, err = measure.ChooseWorkloads(r.Workloads, names(workloads))

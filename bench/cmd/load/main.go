@@ -44,6 +44,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	fs := flag.NewFlagSet("load "+args[0], flag.ContinueOnError)
 	fs.SetOutput(errs)
 	gated := fs.Bool("gate", false, "print ready, start on a line of input, hold until its end")
+	sharp := fs.Bool("realtime", false, "run before all ordinary threads")
 	encode := json.NewEncoder(out)
 	gate := func() load.Gate {
 		g := load.Gate{Done: func(r load.Result) { _ = encode.Encode(r) }}
@@ -63,6 +64,12 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	if fs.NArg() > 0 {
 		fmt.Fprintf(errs, "load %s: unexpected argument %q\n", args[0], fs.Arg(0))
 		return 2
+	}
+	if *sharp {
+		if err := realtime(); err != nil {
+			fmt.Fprintln(errs, "load", err)
+			return 1
+		}
 	}
 	if r, err := work(); err != nil {
 		r.Error = err.Error()
@@ -140,8 +147,15 @@ func backend(args []string, in io.Reader, out, errs io.Writer) int {
 	fs := flag.NewFlagSet("load backend", flag.ContinueOnError)
 	fs.SetOutput(errs)
 	host := fs.String("host", "127.0.0.1", "IPv4 address to listen on")
+	sharp := fs.Bool("realtime", false, "run before all ordinary threads")
 	if err := fs.Parse(args); err != nil {
 		return 2
+	}
+	if *sharp {
+		if err := realtime(); err != nil {
+			fmt.Fprintln(errs, "load", err)
+			return 1
+		}
 	}
 	b, err := load.NewBackend(*host)
 	if err != nil {
