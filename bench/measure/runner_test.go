@@ -89,10 +89,10 @@ func TestCalibration(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Envoy does 500 a second; half of that for 1.5 s.
-	if w := report.Workloads[0]; w.Rate != 250 || w.Amount != 375 {
-		t.Errorf("rate %v, amount %d, want 250 and 375", w.Rate, w.Amount)
+	if w := report.Workloads[0]; w.Rate != 250 || w.Amount != 750 {
+		t.Errorf("rate %v, amount %d, want 250 and 750", w.Rate, w.Amount)
 	}
-	if len(used) != 12 || used[0] != "open -conns 64 -size 64 -rate 250 -addr A -n 375" {
+	if len(used) != 12 || used[0] != "open -conns 64 -size 64 -rate 250 -addr A -n 750 -realtime" {
 		t.Errorf("%d cells with %q", len(used), used[0])
 	}
 	if original[0].Rate != 0 {
