@@ -4,7 +4,7 @@
 // A Loop runs on one goroutine. A connection's descriptors, buffers, timers and peer belong to one loop for life. Everything
 // else reaches a loop through Post or Do, or reads its Stats. In steady state a loop allocates nothing and takes no lock.
 //
-//	wait ──> deliver the batch ──> ready list, once ──> timers ──> mailbox ──> close what was given up ──┐
+//	wait ──> deliver the batch ──> ready list, once ──> flush ──> timers ──> mailbox ──> close what was given up ──┐
 //	 ^                                                                                                  │
 //	 └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 //

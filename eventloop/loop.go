@@ -35,6 +35,7 @@ type Loop struct {
 	shared   []byte
 	handlers []Handler
 	timed    []TimerHandler
+	flushers []Flusher
 
 	// The loop's own.
 	now     int64
@@ -76,6 +77,10 @@ type Stats struct {
 	Pipes   int64  // pipes that exist now, leased and idle
 	PollerStats
 }
+
+// Flusher is told, on the loop, that a turn's events and its ready list have been gone through, so that it can do now what it
+// has put off for all of them together.
+type Flusher interface{ Flush() }
 
 // TimerHandler takes a timer's end, on the loop, with the value given to StartTimer.
 type TimerHandler interface{ Expired(arg uint32) }
@@ -136,6 +141,9 @@ func (l *Loop) HandleTimers(h TimerHandler) HandlerID {
 	return HandlerID(len(l.timed) - 1)
 }
 
+// HandleFlush makes h known to the loop: it is called in every turn.
+func (l *Loop) HandleFlush(h Flusher) { l.flushers = append(l.flushers, h) }
+
 // Now returns the loop's time in nanoseconds, read once a turn.
 func (l *Loop) Now() int64 { return l.now }
 
@@ -158,7 +166,7 @@ func (l *Loop) StopTimer(id TimerID) bool { return l.wheel.Stop(id) }
 
 func (l *Loop) expired(h HandlerID, arg uint32) { l.timed[h].Expired(arg) }
 
-// Run turns the loop until Stop: wait, deliver the batch, go once through the ready list, fire timers, run what was posted,
+// Run turns the loop until Stop: wait, deliver the batch, go once through the ready list, flush, fire timers, run what was posted,
 // close what was given up. It returns an error only when the poller fails for good. A loop runs once.
 func (l *Loop) Run() error {
 	defer close(l.stopped)
@@ -210,6 +218,9 @@ func (l *Loop) turnOnce() error {
 	}
 	if len(l.again) > 0 {
 		l.runAgain()
+	}
+	for _, h := range l.flushers {
+		h.Flush()
 	}
 	l.wheel.Advance(l.now, l.fire)
 	if !l.mailbox.IsEmpty() {

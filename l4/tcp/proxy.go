@@ -105,6 +105,10 @@ type Proxy struct {
 	peer      eventloop.Sockaddr
 	limited   int // listeners that wait for a place
 	drains    []drain
+	deferred  []deferral
+	room      []byte // of deferred reads, and behind them the window of the next one
+	roomUsed  int
+	flushing  bool
 
 	// Shared.
 	counters *l4.LoopCounters
@@ -118,10 +122,12 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		loop: o.Loop, id: o.ID, shared: o.Shared, budget: o.Budget, copyOnly: o.Copy,
 		rand: lb.NewRand(o.Seed), counters: new(l4.LoopCounters),
+		deferred: make([]deferral, 0, deferEntries), room: make([]byte, deferRoom+readWindow),
 	}
 	p.resumeFn = p.resumeLimited
 	p.accepting = o.Loop.Handle(acceptor{p})
 	p.streaming = o.Loop.Handle(streams{p})
+	o.Loop.HandleFlush(streams{p})
 	p.acceptTimer = o.Loop.HandleTimers(acceptor{p})
 	p.timer = o.Loop.HandleTimers(deadlines{p})
 	p.drainTimer = o.Loop.HandleTimers(drainer{p})

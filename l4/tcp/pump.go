@@ -30,6 +30,7 @@ type direction struct {
 	pipe        eventloop.Pipe   // leased while piped > 0
 	splicing    bool
 	streak      uint8
+	deferred    uint16 // place in the proxy's deferred reads, plus 1; 0 = none
 }
 
 // pending reports whether the direction holds bytes for its receiver.
@@ -48,6 +49,9 @@ const (
 // then it puts itself on the ready list. It reports false when the session has ended.
 func (p *Proxy) pump(s *session, i uint32, from int) bool {
 	d := &s.dirs[from]
+	if b := p.takeDeferred(d); b != nil && !p.offer(s, i, from, d, b) {
+		return false
+	}
 	budget := p.budget
 	for {
 		out := p.step(s, i, from, d, &budget)
@@ -94,10 +98,10 @@ func (p *Proxy) step(s *session, i uint32, from int, d *direction, budget *int) 
 	return p.copyIn(s, i, from, d, budget)
 }
 
-// copyIn reads once into the loop's buffer and writes what it got; what the receiver doesn't take is held in chunks.
+// copyIn reads once and writes what it got, at once or with the rest of the batch; what the receiver doesn't take is held in chunks.
 func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int) outcome {
 	src, dst := &s.sides[from], &s.sides[1-from]
-	buf := p.loop.Shared()
+	buf := p.window()
 	if room := s.settings.buffer() - int(d.held); room < len(buf) {
 		buf = buf[:room]
 	}
@@ -118,24 +122,20 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		}
 	}
 	p.judgeRead(d, n, n == len(buf))
-	rest := buf[:n]
-	if dst.writable && !d.pending() {
-		dst.hurry()
-		w, e := eventloop.Write(int(dst.fd), rest)
-		if e != 0 && e != unix.EAGAIN && e != unix.EINTR {
-			return p.failed(s, i, 1-from, e)
-		}
-		p.count(s, from, l4.Copied, w)
-		rest = rest[w:]
-		if len(rest) == 0 {
-			if !src.readable && !src.eof {
-				return blocked
-			}
-			return moved
-		}
-		dst.writable = e == unix.EINTR
+	if !dst.writable || d.pending() {
+		p.hold(d, buf[:n])
+		return moved
 	}
-	p.hold(d, rest)
+	drained := !src.readable && !src.eof
+	if drained && p.putOff(i, from, d, n) {
+		return blocked
+	}
+	if !p.offer(s, i, from, d, buf[:n]) {
+		return gone
+	}
+	if drained && !d.pending() {
+		return blocked
+	}
 	return moved
 }
 
@@ -287,6 +287,7 @@ func (p *Proxy) hold(d *direction, b []byte) {
 
 // discard drops what the direction holds.
 func (p *Proxy) discard(d *direction) {
+	p.takeDeferred(d)
 	for c := d.first; c != nil; {
 		c = p.loop.ReturnChunk(c)
 	}
@@ -340,6 +341,13 @@ func (p *Proxy) salvage(s *session, from int) {
 	src, dst, d := &s.sides[from], &s.sides[1-from], &s.dirs[from]
 	if s.state != streaming || dst.finSent {
 		return
+	}
+	if b := p.takeDeferred(d); b != nil {
+		n, e := eventloop.Write(int(dst.fd), b)
+		p.count(s, from, l4.Copied, n)
+		if e != 0 || n < len(b) {
+			return
+		}
 	}
 	if p.give(s, from, d) != 0 {
 		return

@@ -1,0 +1,89 @@
+package tcp
+
+import (
+	"golang.org/x/sys/unix"
+
+	"weir/eventloop"
+	"weir/l4"
+)
+
+// Small messages that a batch of events has brought are written after all of them were read, and not one by one: the receiver,
+// which the first write wakes, then finds them together, and works through its own batch instead of sleeping and waking for
+// each. A message that is alone in its batch is written just as soon.
+const (
+	deferMost    = 4 << 10   // a larger read is written at once
+	deferRoom    = 128 << 10 // bytes of a loop that wait; what doesn't fit is written at once
+	deferEntries = 1 << 10   // reads that wait
+	readWindow   = 64 << 10  // the most that one read takes
+)
+
+// deferral is a read whose write waits. It ends with the batch, or before anything else happens to its direction.
+type deferral struct {
+	session    uint32
+	from       uint8
+	settled    bool
+	start, end int32 // in the proxy's room
+}
+
+// window returns what the next read goes to.
+func (p *Proxy) window() []byte { return p.room[p.roomUsed:][:readWindow] }
+
+// putOff makes the first n bytes of the window wait for the end of the batch; false when there is no room for them.
+func (p *Proxy) putOff(i uint32, from int, d *direction, n int) bool {
+	if p.flushing || n > deferMost || p.roomUsed+n > deferRoom || len(p.deferred) == deferEntries {
+		return false
+	}
+	p.deferred = append(p.deferred, deferral{
+		session: i, from: uint8(from), start: int32(p.roomUsed), end: int32(p.roomUsed + n),
+	})
+	d.deferred = uint16(len(p.deferred))
+	p.roomUsed += n
+	return true
+}
+
+// takeDeferred returns what waits in a direction, which then is the caller's until the next read; nil if nothing does.
+func (p *Proxy) takeDeferred(d *direction) []byte {
+	if d.deferred == 0 {
+		return nil
+	}
+	e := &p.deferred[d.deferred-1]
+	e.settled, d.deferred = true, 0
+	return p.room[e.start:e.end]
+}
+
+// Flush writes what waits. It is called once a turn, after the last event.
+func (h streams) Flush() {
+	p := h.p
+	p.flushing = true
+	for k := range p.deferred {
+		e := &p.deferred[k]
+		if e.settled {
+			continue
+		}
+		s, from := p.sessions.At(e.session), int(e.from)
+		d := &s.dirs[from]
+		// Pumping only after an interrupted write: else nothing is held, or the poller says when to go on.
+		if p.offer(s, e.session, from, d, p.takeDeferred(d)) && d.pending() && s.sides[1-from].writable {
+			p.pump(s, e.session, from)
+		}
+	}
+	p.deferred, p.roomUsed, p.flushing = p.deferred[:0], 0, false
+}
+
+// offer writes b to the direction's receiver, for which nothing is held, and holds what that doesn't take; false when the session has
+// ended.
+func (p *Proxy) offer(s *session, i uint32, from int, d *direction, b []byte) bool {
+	dst := &s.sides[1-from]
+	dst.hurry()
+	n, e := eventloop.Write(int(dst.fd), b)
+	if e != 0 && e != unix.EAGAIN && e != unix.EINTR {
+		p.fail(s, i, 1-from, e)
+		return false
+	}
+	p.count(s, from, l4.Copied, n)
+	if n < len(b) {
+		dst.writable = e == unix.EINTR
+		p.hold(d, b[n:])
+	}
+	return true
+}
