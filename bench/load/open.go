@@ -101,10 +101,19 @@ func (o Open) Run() (Result, error) {
 }
 
 // sharpTimers takes the kernel's slack from this thread's timers: the default of
-// 50 us would send late what is due in between.
+// 50 us would send late what is due in between. It fails where a wait can't be
+// bounded in nanoseconds.
 func sharpTimers() error {
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("timer slack: %w", err)
+	}
+	p, err := newPoller()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if _, e := p.pwait2(0); e != 0 && e != syscall.EINTR {
+		return fmt.Errorf("epoll_pwait2, which Linux has since 5.11: %w", e)
 	}
 	return nil
 }

@@ -57,9 +57,13 @@ func (p *poller) wait() []unix.EpollEvent {
 
 // waitFor is wait with a bound in nanoseconds, for a schedule of sends.
 func (p *poller) waitFor(d time.Duration) []unix.EpollEvent {
-	ts := unix.NsecToTimespec(int64(min(max(d, 0), maxWait*time.Millisecond)))
+	return p.waited(p.pwait2(min(max(d, 0), maxWait*time.Millisecond)))
+}
+
+func (p *poller) pwait2(d time.Duration) (uintptr, syscall.Errno) {
+	ts := unix.NsecToTimespec(int64(d))
 	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&ts)), 0, 0)
-	return p.waited(n, e)
+	return n, e
 }
 
 func (p *poller) waited(n uintptr, e syscall.Errno) []unix.EpollEvent {

@@ -88,7 +88,7 @@ func measureCell(ctx context.Context, bin Binaries, free *ports, c Contender, w 
 		return s, err
 	}
 	if !c.isDirect() {
-		if m.target, m.addr, err = c.start(ctx, free, dir, w.Protocol, m.addr); err != nil {
+		if m.target, m.addr, err = c.start(ctx, free, dir, w, m.addr); err != nil {
 			if ctx.Err() == nil {
 				s.Failed, s.refused, err = "doesn't start: "+err.Error(), true, nil
 			}

@@ -134,7 +134,7 @@ func newContender(name string, bin Binaries) (Contender, error) {
 			continue
 		}
 		c.Protocols = append(c.Protocols, protocol)
-		text, err := c.config(protocol, peers.Values{Listen: "LISTEN", Backend: "BACKEND", Admin: "ADMIN", Dir: "DIR"})
+		text, err := c.config(protocol, peers.Values{Listen: "LISTEN", Backend: "BACKEND", Responses: 1, Admin: "ADMIN", Dir: "DIR"})
 		if err != nil {
 			return Contender{}, err
 		}
@@ -157,7 +157,8 @@ func (c Contender) config(protocol string, v peers.Values) (string, error) {
 
 // start runs the contender in front of backend and waits until it listens. It
 // returns where.
-func (c Contender) start(ctx context.Context, free *ports, dir, protocol, backend string) (*child, string, error) {
+func (c Contender) start(ctx context.Context, free *ports, dir string, w Workload, backend string) (*child, string, error) {
+	protocol := w.Protocol
 	listen, err := free.freeFor(protocol)
 	if err != nil {
 		return nil, "", err
@@ -166,7 +167,7 @@ func (c Contender) start(ctx context.Context, free *ports, dir, protocol, backen
 	if err != nil {
 		return nil, "", err
 	}
-	text, err := c.config(protocol, peers.Values{Listen: listen, Backend: backend, Admin: admin, Dir: dir})
+	text, err := c.config(protocol, peers.Values{Listen: listen, Backend: backend, Responses: w.responses, Admin: admin, Dir: dir})
 	if err != nil {
 		return nil, "", err
 	}

@@ -84,7 +84,7 @@ func begin(t *testing.T, bin Binaries, free *ports, name, protocol, backend stri
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p, addr, err := c.start(context.Background(), free, dir, protocol, backend)
+	p, addr, err := c.start(context.Background(), free, dir, Workload{Protocol: protocol}, backend)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,10 +137,12 @@ func udp() []Workload {
 	}
 	bulk := work("udp-bulk", "UDP bulk, datagrams of 1,200 B, 40 sent at once", "udpbulk", 1, 300_000_000,
 		"udpbulk", "-flows", "1", "-size", "1200", "-segments", "40")
+	dns := work("udp-dns", "DNS queries, each from a new port, 64 at a time", "dns", 64, 16_000, "dns", "-conns", "64", "-reuse", "1")
+	dns.responses = 1
 	bulk.Unit, bulk.Scale, bulk.AmountFlag = "s/GB", 1e9, "-bytes"
 	return []Workload{
 		work("udp-rtt", "UDP round trips of 64 B, 64 flows", "udpecho", 64, 60_000, "udprtt", "-conns", "64", "-size", "64"),
-		work("udp-dns", "DNS queries, each from a new port, 64 at a time", "dns", 64, 16_000, "dns", "-conns", "64", "-reuse", "1"),
+		dns,
 		work("udp-flood", "UDP round trips of 64 B, 8 flows, 32 under way on each", "udpecho", 8, 72_000,
 			"udpflood", "-flows", "8", "-window", "32", "-size", "64"),
 		bulk,

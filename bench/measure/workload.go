@@ -35,8 +35,9 @@ type Workload struct {
 	Rate       float64  `json:"rate,omitempty"`       // open loop: messages per second, the same for all contenders
 	Realtime   bool     `json:"realtime,omitempty"`   // load and backend run before all ordinary threads: lateness is the contender's
 
-	service string  // of the backend
-	seconds float64 // open loop: length of the schedule; the amount follows from it and the rate
+	service   string  // of the backend
+	responses int     // UDP: answers to a flow, where its client never sends again
+	seconds   float64 // open loop: length of the schedule; the amount follows from it and the rate
 }
 
 // Idle connections: memory is the difference between these two numbers of them.

@@ -15,6 +15,7 @@ type Values struct {
 	Listen       string // where the contender listens, IPv4:PORT
 	Backend      string // where it forwards to, IPv4:PORT
 	Protocol     string // tcp or udp, where one template serves both
+	Responses    int    // UDP: answers after which a flow is over; 0 = it goes on
 	Admin        string // admin address of weir and Envoy
 	Dir          string // a folder of the run's own, for pid files and logs
 	StreamModule string // NGINX: path of the stream module; empty when built in
