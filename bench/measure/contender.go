@@ -42,6 +42,7 @@ type Contender struct {
 	Command   []string `json:"command,omitempty"`   // CONFIG stands for the file's path, LISTEN and BACKEND for addresses
 	Config    string   `json:"config,omitempty"`    // its files, one for each protocol, filled in but for addresses
 
+	program      string // its path; results are for other machines and have its name only
 	templates    map[string]string
 	streamModule string
 	session      int // descriptors of a TCP session; 0 = 2
@@ -123,7 +124,7 @@ func newContender(name string, bin Binaries) (Contender, error) {
 	if err != nil {
 		return Contender{}, err
 	}
-	c := Contender{Name: name, Version: k.version(path), Command: append([]string{path}, k.args...), templates: k.templates, session: k.session}
+	c := Contender{Name: name, Version: k.version(path), Command: append([]string{filepath.Base(path)}, k.args...), program: path, templates: k.templates, session: k.session}
 	if k.path == bin.NGINX {
 		c.streamModule = streamModule(path)
 	}
@@ -177,6 +178,7 @@ func (c Contender) start(ctx context.Context, free *ports, dir string, w Workloa
 		return nil, "", err
 	}
 	args := slices.Clone(c.Command)
+	args[0] = c.program
 	fill := map[string]string{"CONFIG": file, "LISTEN": listen, "BACKEND": backend}
 	for i, arg := range args {
 		if value, ok := fill[arg]; ok {
