@@ -166,11 +166,16 @@ func (c *child) stop() error {
 }
 
 // ports gives out addresses on loopback below the ephemeral range, where a
-// connect to a port that nobody listens on can't connect to itself.
+// connect to a port that nobody listens on can't connect to itself. Each process
+// begins elsewhere: between looking at a port and a contender's taking it, another
+// run's contender could.
 type ports struct{ next int }
 
 func (p *ports) free() (string, error) {
 	const first, last = 20_000, 30_000
+	if p.next == 0 {
+		p.next = os.Getpid() * 97 % (last - first)
+	}
 	for range last - first {
 		addr := fmt.Sprintf("127.0.0.1:%d", first+p.next%(last-first))
 		p.next++

@@ -280,7 +280,7 @@ func (r *Runner) disturbed(s Sample) string {
 	switch {
 	case s.Steal > r.MaxSteal && stolen > 1.5*tick:
 		return fmt.Sprintf("steal was %.1f %% of the time", 100*s.Steal)
-	case s.Foreign > r.MaxForeign*s.Busy && s.Foreign > 2.5*tick:
+	case s.Foreign > r.MaxForeign*max(s.Busy, tick) && s.Foreign > 2.5*tick:
 		return fmt.Sprintf("other processes took %.1f %% of the busy time", 100*s.Foreign/max(s.Busy, tick))
 	default:
 		return ""
