@@ -5,8 +5,8 @@
 // else reaches a loop through Post or Do, or reads its Stats. In steady state a loop allocates nothing and takes no lock.
 //
 //	wait ──> deliver the batch ──> ready list, once ──> flush ──> timers ──> mailbox ──> close what was given up ──┐
-//	 ^                                                                                                  │
-//	 └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+//	 ^                                                                                                             │
+//	 └─────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 //
 // A descriptor is registered once, edge-triggered, under a Handler and a number of the caller's. Its Token carries the slot's generation,
 // so that an event of an ended registration finds nobody; close(2) and reuse of the slot wait for the end of the batch. A callback has

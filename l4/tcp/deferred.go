@@ -14,7 +14,6 @@ const (
 	deferMost    = 4 << 10   // a larger read is written at once
 	deferRoom    = 128 << 10 // bytes of a loop that wait; what doesn't fit is written at once
 	deferEntries = 1 << 10   // reads that wait
-	readWindow   = 64 << 10  // the most that one read takes
 )
 
 // deferral is a read whose write waits. It ends with the batch, or before anything else happens to its direction.
@@ -25,23 +24,19 @@ type deferral struct {
 	start, end int32 // in the proxy's room
 }
 
-// window returns what the next read goes to.
-func (p *Proxy) window() []byte { return p.room[p.roomUsed:][:readWindow] }
-
-// putOff makes the first n bytes of the window wait for the end of the batch; false when there is no room for them.
-func (p *Proxy) putOff(i uint32, from int, d *direction, n int) bool {
-	if p.flushing || n > deferMost || p.roomUsed+n > deferRoom || len(p.deferred) == deferEntries {
+// putOff makes what was read wait for the end of the batch; false when there is no room for it.
+func (p *Proxy) putOff(i uint32, from int, d *direction, b []byte) bool {
+	start, end := len(p.room), len(p.room)+len(b)
+	if p.flushing || len(b) > deferMost || end > deferRoom || len(p.deferred) == deferEntries {
 		return false
 	}
-	p.deferred = append(p.deferred, deferral{
-		session: i, from: uint8(from), start: int32(p.roomUsed), end: int32(p.roomUsed + n),
-	})
+	p.room = append(p.room, b...)
+	p.deferred = append(p.deferred, deferral{session: i, from: uint8(from), start: int32(start), end: int32(end)})
 	d.deferred = uint16(len(p.deferred))
-	p.roomUsed += n
 	return true
 }
 
-// takeDeferred returns what waits in a direction, which then is the caller's until the next read; nil if nothing does.
+// takeDeferred returns what waits in a direction, which then is the caller's until the batch ends; nil if nothing does.
 func (p *Proxy) takeDeferred(d *direction) []byte {
 	if d.deferred == 0 {
 		return nil
@@ -67,7 +62,7 @@ func (h streams) Flush() {
 			p.pump(s, e.session, from)
 		}
 	}
-	p.deferred, p.roomUsed, p.flushing = p.deferred[:0], 0, false
+	p.deferred, p.room, p.flushing = p.deferred[:0], p.room[:0], false
 }
 
 // offer writes b to the direction's receiver, for which nothing is held, and holds what that doesn't take; false when the session has

@@ -42,8 +42,8 @@ func TestDeferredBatch(t *testing.T) {
 	}
 	p := r.proxies[0]
 	if err := r.loops[0].Do(func() {
-		if len(p.deferred) != 0 || p.roomUsed != 0 {
-			t.Errorf("%d reads, %d bytes left behind", len(p.deferred), p.roomUsed)
+		if len(p.deferred) != 0 || len(p.room) != 0 {
+			t.Errorf("%d reads, %d bytes left behind", len(p.deferred), len(p.room))
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -65,10 +65,7 @@ func TestDeferredMeetsReset(t *testing.T) {
 			if resetter == "receiver" {
 				who, other = server, client
 			}
-			if err := who.SetLinger(0); err != nil {
-				t.Fatal(err)
-			}
-			_ = who.Close()
+			reset(t, who)
 			resume()
 			got, err := io.ReadAll(other)
 			if err == nil {

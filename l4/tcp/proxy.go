@@ -106,8 +106,7 @@ type Proxy struct {
 	limited   int // listeners that wait for a place
 	drains    []drain
 	deferred  []deferral
-	room      []byte // of deferred reads, and behind them the window of the next one
-	roomUsed  int
+	room      []byte // of deferred reads
 	flushing  bool
 
 	// Shared.
@@ -122,7 +121,7 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		loop: o.Loop, id: o.ID, shared: o.Shared, budget: o.Budget, copyOnly: o.Copy,
 		rand: lb.NewRand(o.Seed), counters: new(l4.LoopCounters),
-		deferred: make([]deferral, 0, deferEntries), room: make([]byte, deferRoom+readWindow),
+		deferred: make([]deferral, 0, deferEntries), room: make([]byte, 0, deferRoom),
 	}
 	p.resumeFn = p.resumeLimited
 	p.accepting = o.Loop.Handle(acceptor{p})

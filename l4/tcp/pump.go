@@ -101,7 +101,7 @@ func (p *Proxy) step(s *session, i uint32, from int, d *direction, budget *int) 
 // copyIn reads once and writes what it got, at once or with the rest of the batch; what the receiver doesn't take is held in chunks.
 func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int) outcome {
 	src, dst := &s.sides[from], &s.sides[1-from]
-	buf := p.window()
+	buf := p.loop.Shared()
 	if room := s.settings.buffer() - int(d.held); room < len(buf) {
 		buf = buf[:room]
 	}
@@ -127,7 +127,7 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		return moved
 	}
 	drained := !src.readable && !src.eof
-	if drained && p.putOff(i, from, d, n) {
+	if drained && p.putOff(i, from, d, buf[:n]) {
 		return blocked
 	}
 	if !p.offer(s, i, from, d, buf[:n]) {
@@ -342,13 +342,7 @@ func (p *Proxy) salvage(s *session, from int) {
 	if s.state != streaming || dst.finSent {
 		return
 	}
-	if b := p.takeDeferred(d); b != nil {
-		n, e := eventloop.Write(int(dst.fd), b)
-		p.count(s, from, l4.Copied, n)
-		if e != 0 || n < len(b) {
-			return
-		}
-	}
+	p.hold(d, p.takeDeferred(d))
 	if p.give(s, from, d) != 0 {
 		return
 	}
