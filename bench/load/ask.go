@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // asker is one datagram socket of a closed loop: a question under way, or none.
@@ -61,44 +59,29 @@ func (r *askRun) prepare(addr string) error {
 			return nil
 		}
 		a.fd = fd
-		if err := r.watch(i); err != nil {
+		if err := r.poll.watchReads(a.fd, int32(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *askRun) watch(i int) error {
-	return r.poll.control(unix.EPOLL_CTL_ADD, r.askers[i].fd, int32(i), unix.EPOLLIN|unix.EPOLLET&0xffffffff)
-}
-
 // loop asks until every question is answered or lost.
 func (r *askRun) loop() error {
 	r.clock = newTicker(r.timeout())
-	dog := newWatchdog(r.Stall)
 	for i := range r.askers {
 		if err := r.issue(i); err != nil {
 			return err
 		}
 	}
-	for r.done+r.tally.lost < r.total {
-		events := r.poll.wait()
-		if r.clock.tick(events == nil) {
-			if err := r.giveUp(); err != nil {
-				return err
-			}
-		}
-		if events == nil && dog.stalled(r.done) {
-			return ErrStalled
-		}
-		for i := range events {
-			if err := r.step(int(events[i].Fd)); err != nil {
-				return err
-			}
-		}
+	if err := r.serve(r.poll, &r.clock, r); err != nil {
+		return err
 	}
 	return r.drain()
 }
+
+func (r *askRun) over() bool      { return r.done+r.tally.lost >= r.total }
+func (r *askRun) progress() int64 { return r.done }
 
 // restamp makes the next question of asker i one that hasn't been before.
 func (r *askRun) restamp(i int) {
@@ -136,7 +119,7 @@ func (r *askRun) issue(i int) error {
 			return err
 		}
 		a.fd = fd
-		if err := r.watch(i); err != nil {
+		if err := r.poll.watchReads(a.fd, int32(i)); err != nil {
 			return err
 		}
 	}
@@ -177,8 +160,8 @@ func (r *askRun) step(i int) error {
 	return nil
 }
 
-// giveUp counts what was not answered in time as lost, and asks the next.
-func (r *askRun) giveUp() error {
+// late counts what was not answered in time as lost, and asks the next.
+func (r *askRun) late() error {
 	for i := range r.askers {
 		a := &r.askers[i]
 		if !a.busy || !r.clock.expired(a.since) {

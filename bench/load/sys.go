@@ -49,6 +49,11 @@ func (p *poller) control(op, fd int, token int32, events uint32) error {
 	return nil
 }
 
+// watchReads adds fd, for an edge whenever something comes.
+func (p *poller) watchReads(fd int, token int32) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, token, unix.EPOLLIN|unix.EPOLLET&0xffffffff)
+}
+
 // wait returns the events of at most maxWait; none after a timeout or a signal.
 func (p *poller) wait() []unix.EpollEvent {
 	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), maxWait, 0, 0)

@@ -61,6 +61,37 @@ func (t *tally) overtake() error {
 	return nil
 }
 
+// exchange is a run over UDP, as serve drives it.
+type exchange interface {
+	over() bool       // everything was answered or is lost
+	progress() int64  // grows with every answer
+	step(i int) error // reads what has come on socket i, and sends what is to follow
+	late() error      // looks, once a tick, for what was not answered in time
+}
+
+// serve waits for the sockets in p, which are registered under their numbers,
+// until x is over.
+func (t Tolerance) serve(p *poller, clock *ticker, x exchange) error {
+	dog := newWatchdog(t.Stall)
+	for !x.over() {
+		events := p.wait()
+		if clock.tick(events == nil) {
+			if err := x.late(); err != nil {
+				return err
+			}
+		}
+		if events == nil && dog.stalled(x.progress()) {
+			return ErrStalled
+		}
+		for i := range events {
+			if err := x.step(int(events[i].Fd)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // ticker is a coarse clock for timeouts: the clock is read when nothing came, or
 // once in 64 turns. It counts ticks, not time, so that a pause of the generator
 // itself is one tick, and no loss.

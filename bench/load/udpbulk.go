@@ -139,7 +139,7 @@ func (r *udpBulkRun) dial(shape request) error {
 		if e := setIntFD(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); e != 0 {
 			return fmt.Errorf("UDP_GRO: %w", e)
 		}
-		if err := r.poll.control(unix.EPOLL_CTL_ADD, fd, int32(i), unix.EPOLLIN|unix.EPOLLET&0xffffffff); err != nil {
+		if err := r.poll.watchReads(fd, int32(i)); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,6 @@ func (r *udpBulkRun) dial(shape request) error {
 
 func (r *udpBulkRun) loop() error {
 	r.clock = newTicker(r.timeout())
-	dog := newWatchdog(r.Stall)
 	for i := range r.flows {
 		if err := r.say(&r.flows[i], kindAck); err != nil {
 			return err
@@ -158,25 +157,12 @@ func (r *udpBulkRun) loop() error {
 			r.left--
 		}
 	}
-	for r.left > 0 {
-		events := r.poll.wait()
-		if r.clock.tick(events == nil) {
-			if err := r.nudge(); err != nil {
-				return err
-			}
-		}
-		if events == nil && dog.stalled(r.count) {
-			return ErrStalled
-		}
-		for _, ev := range events {
-			if err := r.step(&r.flows[ev.Fd]); err != nil {
-				return fmt.Errorf("flow %d: %w", ev.Fd, err)
-			}
-		}
+	if err := r.serve(r.poll, &r.clock, r); err != nil {
+		return err
 	}
 	for i := range r.flows { // what nobody waits for
-		if err := r.step(&r.flows[i]); err != nil {
-			return fmt.Errorf("flow %d: %w", i, err)
+		if err := r.step(i); err != nil {
+			return err
 		}
 		if err := r.say(&r.flows[i], kindBye); err != nil {
 			return err
@@ -184,6 +170,9 @@ func (r *udpBulkRun) loop() error {
 	}
 	return nil
 }
+
+func (r *udpBulkRun) over() bool      { return r.left == 0 }
+func (r *udpBulkRun) progress() int64 { return r.count }
 
 // say sends a message about what came so far.
 func (r *udpBulkRun) say(d *download, kind byte) error {
@@ -194,8 +183,15 @@ func (r *udpBulkRun) say(d *download, kind byte) error {
 	return nil
 }
 
-// step takes what came.
-func (r *udpBulkRun) step(d *download) error {
+// step takes what came on flow i.
+func (r *udpBulkRun) step(i int) error {
+	if err := r.take(&r.flows[i]); err != nil {
+		return fmt.Errorf("flow %d: %w", i, err)
+	}
+	return nil
+}
+
+func (r *udpBulkRun) take(d *download) error {
 	for {
 		n, e := r.in.receive(d.fd)
 		if e == syscall.EAGAIN {
@@ -279,9 +275,9 @@ func (r *udpBulkRun) theEnd(d *download, b []byte) error {
 	return r.tally.lose(int64(d.request.count - d.received))
 }
 
-// nudge asks for more where nothing came for too long. Something was lost then:
+// late asks for more where nothing came for too long. Something was lost then:
 // data, an acknowledgement or the command.
-func (r *udpBulkRun) nudge() error {
+func (r *udpBulkRun) late() error {
 	for i := range r.flows {
 		d := &r.flows[i]
 		if d.done || !r.clock.expired(d.since) {

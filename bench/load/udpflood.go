@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // UDPFlood keeps a window of datagrams under way on each flow. A datagram
@@ -123,7 +121,7 @@ func (r *floodRun) dial() error {
 			return fmt.Errorf("flow %d of %d: %w", i+1, r.Flows, err)
 		}
 		r.flows = append(r.flows, flow{fd: fd, share: uint64(portion(r.Total, i, r.Flows))})
-		if err := r.poll.control(unix.EPOLL_CTL_ADD, fd, int32(i), unix.EPOLLIN|unix.EPOLLET&0xffffffff); err != nil {
+		if err := r.poll.watchReads(fd, int32(i)); err != nil {
 			return err
 		}
 	}
@@ -139,27 +137,13 @@ func (r *floodRun) fill(b []byte, i int, k uint64) {
 
 func (r *floodRun) loop() error {
 	r.clock = newTicker(r.timeout())
-	dog := newWatchdog(r.Stall)
 	for i := range r.flows {
 		if err := r.refill(i); err != nil {
 			return err
 		}
 	}
-	for r.done+r.tally.lost < r.Total {
-		events := r.poll.wait()
-		if r.clock.tick(events == nil) {
-			if err := r.giveUp(); err != nil {
-				return err
-			}
-		}
-		if events == nil && dog.stalled(r.done) {
-			return ErrStalled
-		}
-		for _, ev := range events {
-			if err := r.step(int(ev.Fd)); err != nil {
-				return err
-			}
-		}
+	if err := r.serve(r.poll, &r.clock, r); err != nil {
+		return err
 	}
 	for i := range r.flows { // what nobody waits for
 		if err := r.step(i); err != nil {
@@ -168,6 +152,9 @@ func (r *floodRun) loop() error {
 	}
 	return nil
 }
+
+func (r *floodRun) over() bool      { return r.done+r.tally.lost >= r.Total }
+func (r *floodRun) progress() int64 { return r.done }
 
 // refill fills the window of flow i.
 func (r *floodRun) refill(i int) error {
@@ -253,8 +240,8 @@ func (r *floodRun) settle(f *flow) {
 	}
 }
 
-// giveUp counts what base waits for as lost when it waited too long.
-func (r *floodRun) giveUp() error {
+// late counts what base waits for as lost when it waited too long.
+func (r *floodRun) late() error {
 	for i := range r.flows {
 		f := &r.flows[i]
 		if f.base == f.sent || !r.clock.expired(f.since) {
