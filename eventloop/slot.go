@@ -19,7 +19,7 @@ type slot struct {
 }
 
 // Register puts the descriptor under the poller with this interest, edge-triggered: for a stream Readable | Writable | PeerClosed | Urgent,
-// once and never changed. Its events go to the handler with arg. The loop owns the descriptor from now on.
+// once. Its events go to the handler with arg. The loop owns the descriptor from now on.
 func (l *Loop) Register(fd int, h HandlerID, arg uint32, interest Events) (Token, error) {
 	return l.register(fd, h, arg, interest|edge, false)
 }
@@ -30,10 +30,13 @@ func (l *Loop) RegisterLevel(fd int, h HandlerID, arg uint32, interest Events) (
 	return l.register(fd, h, arg, interest, true)
 }
 
-// SetInterest changes what a level-triggered registration is told of; 0 silences it, but for Failed and
-// HungUp, which can't be silenced. A stale token is ignored.
+// SetInterest changes what a registration is told of; 0 silences it, but for Failed and HungUp, which can't be silenced. What
+// is newly asked for and ready already is reported by the next wait. A stale token is ignored.
 func (l *Loop) SetInterest(tok Token, interest Events) {
 	if s := l.slot(tok); s != nil {
+		if !s.level {
+			interest |= edge
+		}
 		_ = l.poller.Modify(int(s.fd), tok, interest)
 	}
 }

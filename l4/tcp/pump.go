@@ -107,7 +107,8 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	}
 	n, e := eventloop.Read(int(src.fd), buf)
 	if e == unix.EAGAIN {
-		src.readable, src.urgent = false, false
+		src.urgent = false
+		p.drained(src)
 		return blocked
 	}
 	if n == 0 {
@@ -117,7 +118,7 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 	p.took(s, from)
 	if n < len(buf) && !src.urgent {
 		// Drained. A FIN that was announced before has everything that came before it in the queue: this was the last of it.
-		if src.readable = false; src.peerClosed {
+		if p.drained(src); src.peerClosed {
 			p.sawFIN(s, i, from)
 		}
 	}
@@ -126,17 +127,33 @@ func (p *Proxy) copyIn(s *session, i uint32, from int, d *direction, budget *int
 		p.hold(d, buf[:n])
 		return moved
 	}
-	drained := !src.readable && !src.eof
-	if drained && p.putOff(i, from, d, buf[:n]) {
+	empty := !src.readable && !src.eof
+	if empty && p.putOff(i, from, d, buf[:n]) {
 		return blocked
 	}
 	if !p.offer(s, i, from, d, buf[:n]) {
 		return gone
 	}
-	if drained && !d.pending() {
+	if empty && !d.pending() {
 		return blocked
 	}
 	return moved
+}
+
+// drained notes that a side's queue was found empty: the poller says when there is more.
+func (p *Proxy) drained(src *stream) {
+	src.readable = false
+	if src.muted {
+		src.muted = false
+		p.loop.SetInterest(src.tok, streamEvents)
+	}
+}
+
+// mute keeps the poller from telling of every arrival on a side that waits for its slow receiver, each of which would wake
+// the loop for nothing, until its queue is drained again.
+func (p *Proxy) mute(src *stream) {
+	src.muted = true
+	p.loop.SetInterest(src.tok, streamEvents&^(eventloop.Readable|eventloop.Urgent)) // the kernel wakes for both at every arrival
 }
 
 // took notes that bytes have come from a side.
@@ -187,7 +204,7 @@ func (p *Proxy) spliceIn(s *session, i uint32, from int, d *direction, budget *i
 		// The kernel splices up to an urgent byte and no further; a plain read steps over it (tcp(7)).
 		return p.copyIn(s, i, from, d, budget)
 	case e == unix.EAGAIN:
-		src.readable = false
+		p.drained(src)
 		return blocked
 	case e == unix.EINVAL:
 		d.splicing = false // this kind of socket can't

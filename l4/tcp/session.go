@@ -41,6 +41,7 @@ type stream struct {
 	fd         int32 // -1 = none
 	readable   bool
 	writable   bool
+	muted      bool // not told of arrivals, because there are unread ones
 	peerClosed bool // a FIN has come: a short read is the last one
 	urgent     bool // urgent data is or was in the queue: a short read says nothing
 	eof        bool // everything before the FIN was read
@@ -77,6 +78,9 @@ func (h streams) Ready(tok eventloop.Token, arg uint32, ev eventloop.Events) {
 	s := p.sessions.At(i)
 	st := &s.sides[side]
 	if ev&(eventloop.Readable|eventloop.PeerClosed|eventloop.HungUp) != 0 {
+		if st.readable && !st.muted && s.dirs[side].pending() && !s.sides[1-side].writable {
+			p.mute(st)
+		}
 		st.readable = true
 		if ev&(eventloop.PeerClosed|eventloop.HungUp) != 0 {
 			st.peerClosed = true

@@ -120,6 +120,69 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// What a sender adds behind a slow receiver doesn't wake the loop each time: weir has bytes to give and doesn't want to hear of more. When
+// the receiver reads on, all of it arrives, and so does what comes after.
+func TestArrivalsBehindSlowReader(t *testing.T) {
+	for _, copyOnly := range []bool{false, true} {
+		t.Run(fmt.Sprintf("copy=%v", copyOnly), func(t *testing.T) {
+			b := newBackend(t)
+			r := newRig(t, rigOptions{copy: copyOnly}, b.addr)
+			client, server := r.pair(b)
+			sum := sha256.New()
+			rng := rand.NewChaCha8([32]byte{9})
+			total := 0
+			send := func(n int) {
+				b := make([]byte, n)
+				_, _ = rng.Read(b)
+				sum.Write(b)
+				total += n
+				if _, err := server.Write(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			full := false // weir holds what it may, and the client takes no more
+			look := func() {
+				p := r.proxies[0]
+				if err := r.loops[0].Do(func() {
+					s := p.sessions.At(0)
+					d := &s.dirs[upstream]
+					full = !s.sides[downstream].writable && (d.piped > 0 || int(d.held) >= s.settings.buffer())
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for look(); !full; look() {
+				send(16 << 10)
+			}
+			const arrivals = 100
+			before := r.loops[0].Stats().Events
+			for range arrivals {
+				send(1)
+				look()
+			}
+			if events := r.loops[0].Stats().Events - before; events > 5 {
+				t.Errorf("%d events for %d arrivals that nobody waits for", events, arrivals)
+			}
+			got := sha256.New()
+			if _, err := io.CopyN(got, client, int64(total)); err != nil {
+				t.Fatal(err)
+			}
+			if string(got.Sum(nil)) != string(sum.Sum(nil)) {
+				t.Fatal("bytes were lost or reordered")
+			}
+			mustWrite(t, server, "and on")
+			mustRead(t, client, "and on")
+			mustWrite(t, client, "and back")
+			mustRead(t, server, "and back")
+			if err := sendUrgent(server, '!'); err != nil {
+				t.Fatal(err)
+			}
+			mustWrite(t, server, "and after")
+			mustRead(t, client, "and after")
+		})
+	}
+}
+
 // A reader of random appetite against a writer of random sizes: modes change back and forth and every byte keeps its place.
 func TestModesChange(t *testing.T) {
 	for seed := range uint64(6) {
