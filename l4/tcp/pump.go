@@ -150,10 +150,11 @@ func (p *Proxy) drained(src *stream) {
 }
 
 // mute keeps the poller from telling of every arrival on a side that waits for its slow receiver, each of which would wake
-// the loop for nothing, until its queue is drained again.
+// the loop for nothing, until its queue is drained again. The kernel wakes at every arrival for who wants to hear of
+// urgent data, too; so there may be some that nobody has told of.
 func (p *Proxy) mute(src *stream) {
-	src.muted = true
-	p.loop.SetInterest(src.tok, streamEvents&^(eventloop.Readable|eventloop.Urgent)) // the kernel wakes for both at every arrival
+	src.muted, src.urgent = true, true
+	p.loop.SetInterest(src.tok, streamEvents&^(eventloop.Readable|eventloop.Urgent))
 }
 
 // took notes that bytes have come from a side.

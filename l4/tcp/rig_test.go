@@ -268,11 +268,11 @@ func mustWrite(t testing.TB, c net.Conn, b string) {
 func mustRead(t testing.TB, c net.Conn, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil {
-		t.Fatalf("read: %v after %q, want %q", err, got, want)
+	if n, err := io.ReadFull(c, got); err != nil {
+		t.Fatalf("read: %v after %d of %d bytes, %.80q, want %.80q", err, n, len(want), got[:n], want)
 	}
 	if string(got) != want {
-		t.Fatalf("read %q, want %q", got, want)
+		t.Fatalf("read %.80q, want %.80q", got, want)
 	}
 }
 

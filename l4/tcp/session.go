@@ -43,7 +43,7 @@ type stream struct {
 	writable   bool
 	muted      bool // not told of arrivals, because there are unread ones
 	peerClosed bool // a FIN has come: a short read is the last one
-	urgent     bool // urgent data is or was in the queue: a short read says nothing
+	urgent     bool // urgent data is, was or may be in the queue: a short read says nothing
 	eof        bool // everything before the FIN was read
 	finSent    bool // our FIN was sent
 	wrote      bool // bytes were written to it
