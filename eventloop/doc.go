@@ -13,7 +13,8 @@
 // a budget of its own choosing; with work left it calls Again and returns, and is called once more before the loop waits.
 //
 // How the loop waits is in epoll_linux.go: with a raw system call that keeps the Go scheduler's P while events come, with a blocking one after
-// a tick of 2 ms without any. Linux only, kernel 4.5 or newer.
+// a tick of 2 ms without any. Many writes at a time are one system call where io_uring is to be had (ring_linux.go). Linux only,
+// kernel 4.5 or newer.
 //
 // Owner of its state: the loop, but for the mailbox, the stop flag and the counters. Layer: the lowest; it imports nothing of weir.
 package eventloop

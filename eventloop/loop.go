@@ -19,6 +19,7 @@ type Options struct {
 	PipeSlots  int          // slots of a leased pipe; 0 = 256, which is 1 MiB of pages
 	IdlePipes  int          // empty pipes kept for the next lease; 0 = 64, negative = none
 	MaxPipes   int          // most pipes at once, leased and idle; 0 = 512, negative = none
+	Ring       int          // writes made with one system call, a power of two; 0 = 256, negative = none
 	CPU        int          // with Pin: the CPU that the loop's thread is bound to
 	Pin        bool         // bind the loop's thread to CPU
 	Clock      func() int64 // nanoseconds, monotonic; nil = the runtime's clock
@@ -47,6 +48,7 @@ type Loop struct {
 	pipes   pipePool
 	chunks  chunkPool
 	fire    func(HandlerID, uint32)
+	ring    *ring // nil = there is none here
 
 	// Shared.
 	mailbox  queue.AsyncTaskQueue
@@ -63,6 +65,7 @@ type loopCounters struct {
 	stale   atomic.Uint64
 	again   atomic.Uint64
 	posted  atomic.Uint64
+	joint   atomic.Uint64
 	pipes   atomic.Int64
 	_       [64]byte
 }
@@ -74,6 +77,7 @@ type Stats struct {
 	Stale   uint64 // events dropped because their registration had ended
 	Again   uint64 // callbacks from the ready list
 	Posted  uint64 // functions run from the mailbox
+	Joint   uint64 // writes that shared a system call; none where io_uring is not to be had
 	Pipes   int64  // pipes that exist now, leased and idle
 	PollerStats
 }
@@ -104,6 +108,9 @@ func New(o Options) (*Loop, error) {
 	if o.MaxPipes == 0 {
 		o.MaxPipes = 512
 	}
+	if o.Ring == 0 {
+		o.Ring = 256
+	}
 	if o.Clock == nil {
 		start := time.Now()
 		o.Clock = func() int64 { return int64(time.Since(start)) }
@@ -126,6 +133,9 @@ func New(o Options) (*Loop, error) {
 	l.now = l.clock()
 	l.wheel = NewWheel(l.now)
 	l.fire = l.expired
+	if o.Ring > 0 {
+		l.ring, _ = newRing(uint32(o.Ring)) // what it does can be done without
+	}
 	return l, nil
 }
 
@@ -338,6 +348,10 @@ func (l *Loop) Destroy() {
 	}
 	l.endBatch()
 	l.pipes.drain()
+	if l.ring != nil {
+		l.ring.close()
+		l.ring = nil
+	}
 	_ = l.poller.Close()
 }
 
@@ -345,7 +359,7 @@ func (l *Loop) Destroy() {
 func (l *Loop) Stats() Stats {
 	s := Stats{
 		Batches: l.stats.batches.Load(), Events: l.stats.events.Load(), Stale: l.stats.stale.Load(),
-		Again: l.stats.again.Load(), Posted: l.stats.posted.Load(), Pipes: l.stats.pipes.Load(),
+		Again: l.stats.again.Load(), Posted: l.stats.posted.Load(), Joint: l.stats.joint.Load(), Pipes: l.stats.pipes.Load(),
 	}
 	if p, ok := l.poller.(PollStatser); ok {
 		s.PollerStats = p.PollStats()

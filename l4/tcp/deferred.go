@@ -9,7 +9,7 @@ import (
 
 // Small messages that a batch of events has brought are written after all of them were read, and not one by one: the receiver,
 // which the first write wakes, then finds them together, and works through its own batch instead of sleeping and waking for
-// each. A message that is alone in its batch is written just as soon.
+// each. They are written with one system call where that can be (Loop.WriteAll). A message that is alone in its batch is written just as soon.
 const (
 	deferMost    = 4 << 10   // a larger read is written at once
 	deferRoom    = 128 << 10 // bytes of a loop that wait; what doesn't fit is written at once
@@ -22,6 +22,7 @@ type deferral struct {
 	from       uint8
 	settled    bool
 	start, end int32 // in the proxy's room
+	write      int32 // place among the writes of the batch
 }
 
 // putOff makes what was read wait for the end of the batch; false when there is no room for it.
@@ -50,19 +51,45 @@ func (p *Proxy) takeDeferred(d *direction) []byte {
 func (h streams) Flush() {
 	p := h.p
 	p.flushing = true
+	out := p.outgoing[:0]
 	for k := range p.deferred {
 		e := &p.deferred[k]
 		if e.settled {
 			continue
 		}
-		s, from := p.sessions.At(e.session), int(e.from)
-		d := &s.dirs[from]
-		// Pumping only after an interrupted write: else nothing is held, or the poller says when to go on.
-		if p.offer(s, e.session, from, d, p.takeDeferred(d)) && d.pending() && s.sides[1-from].writable {
-			p.pump(s, e.session, from)
+		dst := &p.sessions.At(e.session).sides[1-e.from]
+		dst.hurry()
+		e.write = int32(len(out))
+		out = append(out, eventloop.Outgoing{FD: dst.fd, Data: p.room[e.start:e.end]})
+	}
+	p.loop.WriteAll(out)
+	// All bytes are accounted for before a session's end may look for those of its other direction.
+	for k := range p.deferred {
+		if e := &p.deferred[k]; !e.settled {
+			e.start += out[e.write].N
+			p.count(p.sessions.At(e.session), int(e.from), l4.Copied, int(out[e.write].N))
+		}
+	}
+	for k := range p.deferred {
+		if e := &p.deferred[k]; !e.settled {
+			p.settle(e, out[e.write].Errno)
 		}
 	}
 	p.deferred, p.room, p.flushing = p.deferred[:0], p.room[:0], false
+}
+
+// settle ends a deferral whose write had the outcome errno.
+func (p *Proxy) settle(e *deferral, errno unix.Errno) {
+	s, from := p.sessions.At(e.session), int(e.from)
+	d := &s.dirs[from]
+	rest := p.takeDeferred(d)
+	if !p.taken(s, e.session, from, d, rest, errno) {
+		return
+	}
+	// Pumping only after an interrupted write: else nothing is held, or the poller says when to go on.
+	if d.pending() && s.sides[1-from].writable {
+		p.pump(s, e.session, from)
+	}
 }
 
 // offer writes b to the direction's receiver, for which nothing is held, and holds what that doesn't take; false when the session has
@@ -71,14 +98,19 @@ func (p *Proxy) offer(s *session, i uint32, from int, d *direction, b []byte) bo
 	dst := &s.sides[1-from]
 	dst.hurry()
 	n, e := eventloop.Write(int(dst.fd), b)
+	p.count(s, from, l4.Copied, n)
+	return p.taken(s, i, from, d, b[n:], e)
+}
+
+// taken holds the rest that the direction's receiver has left of a write, which had the outcome e; false when the session has ended.
+func (p *Proxy) taken(s *session, i uint32, from int, d *direction, rest []byte, e unix.Errno) bool {
 	if e != 0 && e != unix.EAGAIN && e != unix.EINTR {
 		p.fail(s, i, 1-from, e)
 		return false
 	}
-	p.count(s, from, l4.Copied, n)
-	if n < len(b) {
-		dst.writable = e == unix.EINTR
-		p.hold(d, b[n:])
+	if len(rest) > 0 {
+		s.sides[1-from].writable = e == unix.EINTR
+		p.hold(d, rest)
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -19,11 +20,20 @@ func (r *rig) pause() (resume func()) {
 	return func() { close(gate) }
 }
 
+// bothWays runs a test with the batch's writes made together, where this system allows it, and one by one.
+func bothWays(t *testing.T, test func(t *testing.T, ring int)) {
+	for _, ring := range []int{0, -1} {
+		t.Run(fmt.Sprintf("ring=%d", ring), func(t *testing.T) { test(t, ring) })
+	}
+}
+
 // More small messages in one batch than there is room to put off: all arrive, whole and in order, both ways.
-func TestDeferredBatch(t *testing.T) {
+func TestDeferredBatch(t *testing.T) { bothWays(t, testDeferredBatch) }
+
+func testDeferredBatch(t *testing.T, ring int) {
 	const sessions, size = 100, 3 << 10 // 300 KiB, where 128 KiB may wait
 	b := newBackend(t)
-	r := newRig(t, rigOptions{}, b.addr)
+	r := newRig(t, rigOptions{ring: ring}, b.addr)
 	var clients, servers [sessions]*net.TCPConn
 	for i := range sessions {
 		clients[i], servers[i] = r.pair(b)
@@ -51,11 +61,13 @@ func TestDeferredBatch(t *testing.T) {
 }
 
 // What was put off when its sender is found reset, or its receiver, in the same batch.
-func TestDeferredMeetsReset(t *testing.T) {
+func TestDeferredMeetsReset(t *testing.T) { bothWays(t, testDeferredMeetsReset) }
+
+func testDeferredMeetsReset(t *testing.T, ring int) {
 	for _, resetter := range []string{"sender", "receiver"} {
 		t.Run(resetter, func(t *testing.T) {
 			b := newBackend(t)
-			r := newRig(t, rigOptions{}, b.addr)
+			r := newRig(t, rigOptions{ring: ring}, b.addr)
 			client, server := r.pair(b)
 			bystander, its := r.pair(b)
 			resume := r.pause()
@@ -81,9 +93,11 @@ func TestDeferredMeetsReset(t *testing.T) {
 }
 
 // A message and the FIN behind it, announced as two events of one batch or one, come in this order.
-func TestDeferredBeforeFIN(t *testing.T) {
+func TestDeferredBeforeFIN(t *testing.T) { bothWays(t, testDeferredBeforeFIN) }
+
+func testDeferredBeforeFIN(t *testing.T, ring int) {
 	b := newBackend(t)
-	r := newRig(t, rigOptions{}, b.addr)
+	r := newRig(t, rigOptions{ring: ring}, b.addr)
 	for range 50 {
 		client, server := r.pair(b)
 		resume := r.pause()

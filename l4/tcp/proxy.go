@@ -106,7 +106,8 @@ type Proxy struct {
 	limited   int // listeners that wait for a place
 	drains    []drain
 	deferred  []deferral
-	room      []byte // of deferred reads
+	room      []byte               // of deferred reads
+	outgoing  []eventloop.Outgoing // their writes; empty between batches
 	flushing  bool
 
 	// Shared.
@@ -122,6 +123,7 @@ func New(o Options) *Proxy {
 		loop: o.Loop, id: o.ID, shared: o.Shared, budget: o.Budget, copyOnly: o.Copy,
 		rand: lb.NewRand(o.Seed), counters: new(l4.LoopCounters),
 		deferred: make([]deferral, 0, deferEntries), room: make([]byte, 0, deferRoom),
+		outgoing: make([]eventloop.Outgoing, 0, deferEntries),
 	}
 	p.resumeFn = p.resumeLimited
 	p.accepting = o.Loop.Handle(acceptor{p})

@@ -31,6 +31,7 @@ type rigOptions struct {
 	settings  Settings
 	max       int64 // of the process
 	copy      bool
+	ring      int           // of the loops' options
 	timeout   time.Duration // connect; 0 = 2 s
 	attempts  int           // 0 = 1
 	policy    lb.Policy
@@ -72,7 +73,7 @@ func newRig(t testing.TB, o rigOptions, addrs ...string) *rig {
 	}
 	r.addr = at.String()
 	for id := range o.loops {
-		loop, err := eventloop.New(eventloop.Options{})
+		loop, err := eventloop.New(eventloop.Options{Ring: o.ring})
 		if err != nil {
 			t.Fatal(err)
 		}

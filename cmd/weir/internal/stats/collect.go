@@ -96,6 +96,7 @@ func (c *collector) loop(id int, l Loop) LoopReport {
 		s := l.Loop.Stats()
 		r.Batches, r.Events, r.StaleEvents, r.Continued, r.Posted = s.Batches, s.Events, s.Stale, s.Again, s.Posted
 		r.Waits, r.BlockingWaits, r.Yields, r.Pipes = s.Waits, s.Blocking, s.Yields, s.Pipes
+		r.JointWrites = s.Joint
 	}
 	if l.TCP != nil {
 		n := l.TCP.Counters()

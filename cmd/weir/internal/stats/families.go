@@ -118,6 +118,8 @@ func loopFamilies() []family {
 		count("weir_loop_blocking_waits_total", "Waits that gave the processor back to the Go scheduler, because the loop was idle.",
 			func(l *LoopReport) uint64 { return l.BlockingWaits }),
 		count("weir_loop_yields_total", "Waits that the Go runtime interrupted, as for garbage collection.", func(l *LoopReport) uint64 { return l.Yields }),
+		count("weir_loop_joint_writes_total", "Writes of small messages that shared a system call with others; none where io_uring is not to be had.",
+			func(l *LoopReport) uint64 { return l.JointWrites }),
 		loop("weir_loop_pipes", gauge, "Pipes for splicing that the loop holds, in use and idle.",
 			func(x *exposition, l *LoopReport, id string) { x.int(l.Pipes, id) }),
 	}

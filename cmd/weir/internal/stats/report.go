@@ -147,6 +147,7 @@ type LoopReport struct {
 	Waits         uint64      `json:"waits"`
 	BlockingWaits uint64      `json:"blocking_waits"` // waits that gave the processor to the Go scheduler
 	Yields        uint64      `json:"yields"`         // waits that the Go runtime interrupted
+	JointWrites   uint64      `json:"joint_writes"`   // that shared a system call; none where io_uring is not to be had
 	Pipes         int64       `json:"pipes"`
 }
 
