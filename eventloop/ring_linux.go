@@ -40,6 +40,7 @@ type ring struct {
 	memory   [2][]byte // both queues; the submissions
 	requests []ringRequest
 	answers  []ringAnswer
+	writing  []Outgoing
 
 	submitTail *uint32
 	submitMask uint32
@@ -132,6 +133,9 @@ func newRing(entries uint32) (*ring, error) {
 // writeAll makes at most entries writes and returns how many, from the first on, it has made: all of them but for the lack of memory. It
 // waits for their answers, which are there at once, because no write waits.
 func (r *ring) writeAll(out []Outgoing) (made int) {
+	// The kernel is given addresses that Go doesn't see: what they mean must be on the heap, where nothing moves, and not on a stack.
+	r.writing = out
+	defer func() { r.writing = nil }()
 	first := *r.submitTail
 	for i := range out {
 		o := &out[i]
