@@ -215,21 +215,23 @@ func TestNothingIsAllocatedPerMessage(t *testing.T) {
 			return Mix{Addr: at.Mix, Conns: 4, Bytes: n * 20_000, Rate: 20_000}.Run()
 		}},
 	} {
-		count := func(n int64) int64 {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			if _, err := c.run(n); err != nil {
-				t.Fatalf("%s: %v", c.name, err)
+		t.Run(c.name, func(t *testing.T) {
+			count := func(n int64) int64 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				if _, err := c.run(n); err != nil {
+					t.Fatal(err)
+				}
+				runtime.ReadMemStats(&after)
+				return int64(after.Mallocs - before.Mallocs)
 			}
-			runtime.ReadMemStats(&after)
-			return int64(after.Mallocs - before.Mallocs)
-		}
-		count(200) // the backend's connections are kept
-		few, many := count(200), count(4000)
-		// Backlogs of mix grow once for a connection; the runtime has its own.
-		if many > few+400 {
-			t.Errorf("%s: %d allocations for 200, %d for 4,000", c.name, few, many)
-		}
+			count(200) // the backend's connections are kept
+			few, many := count(200), count(4000)
+			// Backlogs of mix grow once for a connection; the runtime has its own.
+			if many > few+400 {
+				t.Errorf("%d allocations for 200, %d for 4,000", few, many)
+			}
+		})
 	}
 }
 
