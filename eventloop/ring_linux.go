@@ -17,7 +17,8 @@ type Outgoing struct {
 }
 
 // WriteAll makes every write, in their order: many with one system call where the kernel lets this process have io_uring(7), else with one
-// each. Nothing else runs on this processor between the writes of one call, so that the receiver that the first wakes finds the others, too.
+// each. Unless the kernel is preemptible, nothing else runs on this processor between the writes of one call, so that a receiver here that
+// the first wakes finds the others, too.
 func (l *Loop) WriteAll(out []Outgoing) {
 	for len(out) > 1 && l.ring != nil {
 		n := l.ring.writeAll(out[:min(len(out), int(l.ring.entries))])
@@ -135,7 +136,6 @@ func newRing(entries uint32) (*ring, error) {
 func (r *ring) writeAll(out []Outgoing) (made int) {
 	// The kernel is given addresses that Go doesn't see: what they mean must be on the heap, where nothing moves, and not on a stack.
 	r.writing = out
-	defer func() { r.writing = nil }()
 	first := *r.submitTail
 	for i := range out {
 		o := &out[i]
@@ -166,6 +166,7 @@ func (r *ring) writeAll(out []Outgoing) (made int) {
 		}
 		atomic.StoreUint32(r.answerHead, head)
 	}
+	r.writing = nil
 	return made
 }
 

@@ -121,60 +121,61 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// What a sender adds behind a slow receiver doesn't wake the loop each time: weir has bytes to give and doesn't want to hear of more. When
-// the receiver reads on, all of it arrives, and so does what comes after.
-func TestArrivalsBehindSlowReader(t *testing.T) {
+// behindSlowReader runs a test, with splicing and without, on a session whose client has not read a byte: weir holds what it may of total
+// bytes, all of them x.
+func behindSlowReader(t *testing.T, test func(t *testing.T, r *rig, client, server *net.TCPConn, total int)) {
 	for _, copyOnly := range []bool{false, true} {
 		t.Run(fmt.Sprintf("copy=%v", copyOnly), func(t *testing.T) {
 			b := newBackend(t)
 			r := newRig(t, rigOptions{copy: copyOnly}, b.addr)
 			client, server := r.pair(b)
-			total := r.fill(server)
-			const arrivals = 100
-			before := r.loops[0].Stats().Events
-			for range arrivals {
-				mustWrite(t, server, "x")
-				r.full() // the loop has looked
-			}
-			if events := r.loops[0].Stats().Events - before; events > 5 {
-				t.Errorf("%d events for %d arrivals that nobody waits for", events, arrivals)
-			}
-			mustRead(t, client, strings.Repeat("x", total+arrivals))
-			mustWrite(t, server, "and on")
-			mustRead(t, client, "and on")
-			mustWrite(t, client, "and back")
-			mustRead(t, server, "and back")
-			if err := sendUrgent(server, '!'); err != nil {
-				t.Fatal(err)
-			}
-			mustWrite(t, server, "and after")
-			mustRead(t, client, "and after")
+			test(t, r, client, server, r.fill(server))
 		})
 	}
 }
 
+// What a sender adds behind a slow receiver doesn't wake the loop each time: weir has bytes to give and doesn't want to hear of more. When
+// the receiver reads on, all of it arrives, and so does what comes after.
+func TestArrivalsBehindSlowReader(t *testing.T) {
+	behindSlowReader(t, func(t *testing.T, r *rig, client, server *net.TCPConn, total int) {
+		const arrivals = 100
+		before := r.loops[0].Stats().Events
+		for range arrivals {
+			mustWrite(t, server, "x")
+			r.full() // the loop has looked
+		}
+		if events := r.loops[0].Stats().Events - before; events > 5 {
+			t.Errorf("%d events for %d arrivals that nobody waits for", events, arrivals)
+		}
+		mustRead(t, client, strings.Repeat("x", total+arrivals))
+		mustWrite(t, server, "and on")
+		mustRead(t, client, "and on")
+		mustWrite(t, client, "and back")
+		mustRead(t, server, "and back")
+		if err := sendUrgent(server, '!'); err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, server, "and after")
+		mustRead(t, client, "and after")
+	})
+}
+
 // An urgent byte and a FIN behind a slow receiver: weir is not told of the first, and must not take what is before it for all there is.
 func TestUrgentDataBehindSlowReader(t *testing.T) {
-	for _, copyOnly := range []bool{false, true} {
-		t.Run(fmt.Sprintf("copy=%v", copyOnly), func(t *testing.T) {
-			b := newBackend(t)
-			r := newRig(t, rigOptions{copy: copyOnly}, b.addr)
-			client, server := r.pair(b)
-			total := r.fill(server)
-			mustWrite(t, server, "x") // nobody waits for it: no more is told
-			r.full()
-			mustWrite(t, server, "abc")
-			err := sendUrgent(server, '!')
-			mustWrite(t, server, "def")
-			if err := errors.Join(err, server.CloseWrite()); err != nil {
-				t.Fatal(err)
-			}
-			mustRead(t, client, strings.Repeat("x", total+1)+"abcdef")
-			mustEOF(t, client)
-			mustWrite(t, client, "still here")
-			mustRead(t, server, "still here")
-		})
-	}
+	behindSlowReader(t, func(t *testing.T, r *rig, client, server *net.TCPConn, total int) {
+		mustWrite(t, server, "x") // nobody waits for it: no more is told
+		r.full()
+		mustWrite(t, server, "abc")
+		err := sendUrgent(server, '!')
+		mustWrite(t, server, "def")
+		if err := errors.Join(err, server.CloseWrite()); err != nil {
+			t.Fatal(err)
+		}
+		mustRead(t, client, strings.Repeat("x", total+1)+"abcdef")
+		mustEOF(t, client)
+		mustWrite(t, client, "still here")
+		mustRead(t, server, "still here")
+	})
 }
 
 // fill sends from the endpoint of the only session, whose client doesn't read, until weir holds what it may, and returns how many
