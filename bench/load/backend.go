@@ -27,6 +27,7 @@ const (
 	mixConn    // has not said what it is
 	politeConn // bulk of mix
 	udpEchoSocket
+	udpNameSocket
 	udpBulkSocket
 	dnsSocket
 )
@@ -38,6 +39,7 @@ type Services struct {
 	Once    string `json:"once"`
 	Mix     string `json:"mix"`
 	UDPEcho string `json:"udpecho"`
+	UDPName string `json:"udpname"`
 	UDPBulk string `json:"udpbulk"`
 	DNS     string `json:"dns"`
 }
@@ -90,6 +92,7 @@ func NewBackend(host string) (*Backend, error) {
 		{onceListener, listen, &b.addrs.Once},
 		{mixListener, listen, &b.addrs.Mix},
 		{udpEchoSocket, listenUDP, &b.addrs.UDPEcho},
+		{udpNameSocket, listenUDP, &b.addrs.UDPName},
 		{udpBulkSocket, listenUDP, &b.addrs.UDPBulk},
 		{dnsSocket, listenUDP, &b.addrs.DNS},
 	} {
@@ -155,6 +158,8 @@ func (b *Backend) Run() error {
 				b.waiting = append(b.waiting, int32(i))
 			case udpEchoSocket:
 				b.udpEcho(c.fd)
+			case udpNameSocket:
+				b.udpName(c.fd)
 			case udpBulkSocket:
 				b.udpBulk(c.fd)
 			case dnsSocket:

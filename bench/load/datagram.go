@@ -237,6 +237,19 @@ func exchangeUDP(fd int, first, want []byte, timeout time.Duration) error {
 	if e := writeDatagram(fd, first); e != 0 {
 		return e
 	}
+	got := make([]byte, len(want)+1)
+	n, err := hearUDP(fd, got, timeout)
+	if err != nil {
+		return err
+	}
+	if string(got[:n]) != string(want) {
+		return fmt.Errorf("%w: %d bytes, want %d", ErrCorrupt, n, len(want))
+	}
+	return nil
+}
+
+// hearUDP waits for one datagram. It is for the slow path.
+func hearUDP(fd int, into []byte, timeout time.Duration) (int, error) {
 	end := time.Now().Add(timeout)
 	for {
 		// An ordinary system call: a raw one that blocks would hold up the Go
@@ -244,22 +257,18 @@ func exchangeUDP(fd int, first, want []byte, timeout time.Duration) error {
 		left := time.Until(end)
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(left.Milliseconds(), 0))+1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("poll: %w", err)
+			return 0, fmt.Errorf("poll: %w", err)
 		}
 		if n > 0 {
 			break
 		}
 		if left <= 0 {
-			return fmt.Errorf("%w: nothing came for %s", ErrLost, timeout)
+			return 0, fmt.Errorf("%w: nothing came for %s", ErrLost, timeout)
 		}
 	}
-	got := make([]byte, len(want)+1)
-	n, e := readFD(fd, got)
+	n, e := readFD(fd, into)
 	if e != 0 {
-		return e
+		return 0, e
 	}
-	if string(got[:n]) != string(want) {
-		return fmt.Errorf("%w: %d bytes, want %d", ErrCorrupt, n, len(want))
-	}
-	return nil
+	return n, nil
 }

@@ -14,7 +14,7 @@
 // many; the boundaries of each are checked, too.
 //
 // The generators are plain structs ([RTT], [Bulk], [Conn], [Idle], [Open], [Mix],
-// [UDPRTT], [UDPFlood], [UDPBulk], [DNS]) with a Run method that does a fixed
+// [UDPRTT], [UDPFlood], [UDPBulk], [DNS], [UDPIdle], [UDPOpen]) with a Run method that does a fixed
 // amount of work and returns a [Result]; zero fields mean the documented
 // defaults. [Backend] serves all of them in one loop, on one port for each
 // service:
@@ -23,7 +23,8 @@
 //	bulk      TCP  8-byte commands: send N, take N, or both at once  Bulk
 //	once      TCP  64 bytes in, the same 64 out, close               Conn
 //	mix       TCP  a first byte chooses: e as echo, b as bulk        Mix
-//	udpecho   UDP  every datagram goes back                          UDPRTT, UDPFlood
+//	udpecho   UDP  every datagram goes back                          UDPRTT, UDPFlood, UDPOpen
+//	udpname   UDP  the same, and behind it the port it came from     UDPIdle
 //	udpbulk   UDP  datagrams in super-datagrams, acknowledged        UDPBulk
 //	dns       UDP  four addresses for any question                   DNS
 //

@@ -87,6 +87,12 @@ func TestWorkIsDone(t *testing.T) {
 		{"UDP, smallest datagram", load.UDPRTT{Addr: at.UDPEcho, Conns: 2, Size: 8, Total: 100}, 100},
 		{"UDP, largest datagram", load.UDPRTT{Addr: at.UDPEcho, Conns: 2, Size: 65507, Total: 20}, 20},
 		{"UDP, more sockets than round trips", load.UDPRTT{Addr: at.UDPEcho, Conns: 9, Total: 3}, 3},
+		{"UDP, a new port each", load.UDPRTT{Addr: at.UDPEcho, Conns: 8, Reuse: 1, Total: 300}, 300},
+		{"UDP, a new port for three", load.UDPRTT{Addr: at.UDPEcho, Conns: 8, Reuse: 3, Total: 300}, 300},
+		{"UDP open", load.UDPOpen{Addr: at.UDPEcho, Rate: 2000, Duration: 100 * time.Millisecond}, 200},
+		{"UDP open, largest datagram", load.UDPOpen{Addr: at.UDPEcho, Conns: 3, Size: 65507, Rate: 1000, Total: 30}, 30},
+		{"UDP open, smallest datagram", load.UDPOpen{Addr: at.UDPEcho, Conns: 1, Size: 16, Rate: 2000, Total: 33}, 33},
+		{"UDP idle", load.UDPIdle{Addr: at.UDPName, Conns: 50}, 50},
 		{"UDP flood", load.UDPFlood{Addr: at.UDPEcho, Total: 5000}, 5000},
 		{"UDP flood, large window", load.UDPFlood{Addr: at.UDPEcho, Flows: 1, Window: 1024, Total: 20_000}, 20_000},
 		{"UDP flood, more flows than datagrams", load.UDPFlood{Addr: at.UDPEcho, Flows: 5, Total: 3}, 3},
@@ -133,6 +139,17 @@ func TestOpenRecordsEveryMessage(t *testing.T) {
 	}
 }
 
+func TestUDPOpenRecordsEveryDatagram(t *testing.T) {
+	r, err := load.UDPOpen{Addr: backend(t).UDPEcho, Conns: 2, Rate: 1000, Duration: 20 * time.Millisecond}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := r.LatencyUS
+	if l == nil || r.SendLagUS == nil || l.Max <= 0 || l.P50 > l.P99 || l.P99 > l.Max || r.Curve[len(r.Curve)-1].US != l.Max {
+		t.Fatalf("latency %+v, lag %+v, curve %v", l, r.SendLagUS, r.Curve)
+	}
+}
+
 func TestMixRecordsBothKinds(t *testing.T) {
 	r, err := load.Mix{Addr: backend(t).Mix, Bytes: 30_000_000, Rate: 5000}.Run()
 	if err != nil {
@@ -161,6 +178,12 @@ func TestOptionsAreRefused(t *testing.T) {
 		{"datagram too small for a stamp", load.UDPRTT{Addr: "127.0.0.1:1", Size: 7}, "size 7"},
 		{"datagram larger than one can be", load.UDPRTT{Addr: "127.0.0.1:1", Size: 65508}, "size 65508"},
 		{"more loss than all", load.UDPRTT{Addr: "127.0.0.1:1", Tolerance: load.Tolerance{Loss: 1.5}}, "loss 1.5"},
+		{"negative reuse of a port", load.UDPRTT{Addr: "127.0.0.1:1", Reuse: -1}, "reuse -1"},
+		{"negative rate of datagrams", load.UDPOpen{Addr: "127.0.0.1:1", Rate: -1}, "rate -1"},
+		{"scheduled datagram too small", load.UDPOpen{Addr: "127.0.0.1:1", Size: 15}, "size 15"},
+		{"scheduled datagram too large", load.UDPOpen{Addr: "127.0.0.1:1", Size: 65508}, "size 65508"},
+		{"negative flows", load.UDPIdle{Addr: "127.0.0.1:1", Conns: -1}, "conns -1"},
+		{"no address of flows", load.UDPIdle{}, `address ""`},
 		{"window too large", load.UDPFlood{Addr: "127.0.0.1:1", Window: 1025}, "window 1025"},
 		{"reordering of less than none", load.UDPFlood{Addr: "127.0.0.1:1", Reorder: -1}, "reorder -1"},
 		{"batch larger than a datagram", load.UDPBulk{Addr: "127.0.0.1:1", Segments: 60}, "segments 60"},

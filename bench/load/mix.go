@@ -124,7 +124,7 @@ func (r *mixRun) loop(bytes int64) error {
 	// schedule goes on by itself, so small messages are missed when it has ended.
 	bulk, small := newWatchdog(r.Stall), newWatchdog(r.Stall)
 	for turns := 0; r.left > 0 || r.done < r.total; turns++ {
-		wait, err := r.sendDue()
+		wait, err := r.sendDue(r.send)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (r *mixRun) serve(events []unix.EpollEvent) error {
 		if err := r.bulk(events[i]); err != nil {
 			return err
 		}
-		if _, err := r.sendDue(); err != nil {
+		if _, err := r.sendDue(r.send); err != nil {
 			return err
 		}
 	}

@@ -8,9 +8,6 @@ import (
 	"runtime"
 	"syscall"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
-	"golang.org/x/sys/unix"
 )
 
 // ErrOverload means that the path took so little that the generator's own
@@ -35,26 +32,19 @@ type Open struct {
 	Gate     Gate
 }
 
-// openRun is the state of a run. Message k goes out on connection k mod Conns
-// and carries k, so that the answer tells its intended time.
+// openRun is the state of a run. Message k goes out on connection k mod Conns.
 type openRun struct {
 	Open
+	schedule
 	poll     *poller
 	callers  []caller
 	backlogs [][]byte
 	next     []uint64 // by connection: the number its next answer must carry
 	buf      []byte
-	interval float64 // ns
-	total    uint64
-	sent     uint64
-	done     uint64
-	start    time.Time
-	latency  *hdrhistogram.Histogram
-	lag      *hdrhistogram.Histogram
 }
 
-// Run keeps the schedule and waits for the last answer.
-func (o Open) Run() (Result, error) {
+// defaults fills in what is zero and refuses what can't be.
+func (o Open) defaults() (Open, error) {
 	if o.Conns == 0 {
 		o.Conns = 64
 	}
@@ -68,11 +58,20 @@ func (o Open) Run() (Result, error) {
 		o.Duration = 2 * time.Second
 	}
 	if o.Conns < 0 || o.Size < 8 || !(o.Rate > 0 && o.Rate <= 1e7) || o.Duration < 0 || o.Total < 0 {
-		return Result{}, fmt.Errorf("open: conns %d, size %d, rate %g, duration %s, total %d: want positive numbers, a size of 8 or more and a rate of at most 1e7",
+		return o, fmt.Errorf("conns %d, size %d, rate %g, duration %s, total %d: want positive numbers, a size of 8 or more and a rate of at most 1e7",
 			o.Conns, o.Size, o.Rate, o.Duration, o.Total)
 	}
 	if o.Total == 0 {
 		o.Total = int64(o.Rate * o.Duration.Seconds())
+	}
+	return o, nil
+}
+
+// Run keeps the schedule and waits for the last answer.
+func (o Open) Run() (Result, error) {
+	o, err := o.defaults()
+	if err != nil {
+		return Result{}, fmt.Errorf("open: %w", err)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -100,34 +99,12 @@ func (o Open) Run() (Result, error) {
 	return res, nil
 }
 
-// sharpTimers takes the kernel's slack from this thread's timers: the default of
-// 50 us would send late what is due in between. It fails where a wait can't be
-// bounded in nanoseconds.
-func sharpTimers() error {
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("timer slack: %w", err)
-	}
-	p, err := newPoller()
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	if _, e := p.pwait2(0); e != 0 && e != syscall.EINTR {
-		return fmt.Errorf("epoll_pwait2, which Linux has since 5.11: %w", e)
-	}
-	return nil
-}
-
 func newOpenRun(o Open, p *poller, callers []caller) *openRun {
 	r := &openRun{
-		Open: o, poll: p, callers: callers,
+		Open: o, schedule: newSchedule(o.Rate, o.Total), poll: p, callers: callers,
 		backlogs: make([][]byte, o.Conns),
 		next:     make([]uint64, o.Conns),
 		buf:      make([]byte, 64<<10),
-		interval: 1e9 / o.Rate,
-		total:    uint64(o.Total),
-		latency:  newLatencies(),
-		lag:      newLatencies(),
 	}
 	for i := range r.next {
 		r.next[i] = uint64(i)
@@ -135,15 +112,10 @@ func newOpenRun(o Open, p *poller, callers []caller) *openRun {
 	return r
 }
 
-// intended is when message k is to go, since the start.
-func (r *openRun) intended(k uint64) time.Duration {
-	return time.Duration(float64(k) * r.interval)
-}
-
 func (r *openRun) loop() error {
 	dog := newWatchdog(r.Stall)
 	for r.done < r.total {
-		wait, err := r.sendDue()
+		wait, err := r.sendDue(r.send)
 		if err != nil {
 			return err
 		}
@@ -160,22 +132,7 @@ func (r *openRun) loop() error {
 	return nil
 }
 
-// sendDue sends what is due by now and returns how long nothing more is.
-func (r *openRun) sendDue() (time.Duration, error) {
-	for now := time.Since(r.start); r.sent < r.total; {
-		wait := r.intended(r.sent) - now
-		if wait > 0 {
-			return wait, nil
-		}
-		record(r.lag, -wait)
-		if err := r.send(r.sent); err != nil {
-			return 0, err
-		}
-		r.sent++
-	}
-	return maxWait * time.Millisecond, nil // all are sent
-}
-
+// send is what the schedule calls when message k is due.
 func (r *openRun) send(k uint64) error {
 	i := int(k % uint64(len(r.callers)))
 	c := &r.callers[i]
@@ -240,13 +197,7 @@ func (r *openRun) answers(i int, b []byte) error {
 			return fmt.Errorf("%w: message %d of connection %d differs", ErrCorrupt, r.next[i], i)
 		}
 		r.next[i] += uint64(len(r.callers))
-		r.done++
-		record(r.latency, now-r.intended(k))
+		r.arrived(k, now)
 	}
 	return nil
-}
-
-// report puts what was recorded into the result.
-func (r *openRun) report(res *Result) {
-	res.LatencyUS, res.Curve, res.SendLagUS = spread(r.latency), curve(r.latency), spread(r.lag)
 }

@@ -23,6 +23,9 @@ var ErrLost = errors.New("datagrams lost")
 // the run tolerates.
 var ErrReordered = errors.New("datagrams reordered")
 
+// ErrForgotten means that a flow was held open by its client and not by the path.
+var ErrForgotten = errors.New("flow forgotten")
+
 // defaultStall is how long a run may go without progress.
 const defaultStall = 10 * time.Second
 
@@ -35,10 +38,10 @@ type Result struct {
 	Resets     int64   `json:"resets,omitempty"`      // Conn: whole answers that ended in RST instead of FIN
 	Messages   int64   `json:"messages,omitempty"`    // Mix: small messages answered, beside the Units of bulk
 	Lost       int64   `json:"lost,omitempty"`        // UDP: datagrams, or their answers, that didn't come
-	Reordered  int64   `json:"reordered,omitempty"`   // UDPFlood, UDPBulk: datagrams that came after a later one
-	LatencyUS  *Spread `json:"latency_us,omitempty"`  // Open, Mix: from the intended send to the last byte of the answer
+	Reordered  int64   `json:"reordered,omitempty"`   // UDPFlood, UDPBulk, UDPOpen: datagrams that came after a later one
+	LatencyUS  *Spread `json:"latency_us,omitempty"`  // Open, UDPOpen, Mix: from the intended send to the last byte of the answer
 	Curve      []Point `json:"curve,omitempty"`       // LatencyUS in full, for a plot
-	SendLagUS  *Spread `json:"send_lag_us,omitempty"` // Open, Mix: how late the generator itself sent
+	SendLagUS  *Spread `json:"send_lag_us,omitempty"` // Open, UDPOpen, Mix: how late the generator itself sent
 	Error      string  `json:"error,omitempty"`       // why the run failed; empty when it did not
 }
 

@@ -55,6 +55,45 @@ func TestSequenceAgainstSet(t *testing.T) {
 	}
 }
 
+func TestOutstanding(t *testing.T) {
+	var o outstanding
+	clock := newTicker(time.Second)
+	for k := range uint64(6) {
+		if got := o.send(clock.now); got != k {
+			t.Fatalf("number %d, want %d", got, k)
+		}
+	}
+	take := func(k uint64, fresh, late, bad bool) {
+		t.Helper()
+		f, l, err := o.take(k, clock.now)
+		if f != fresh || l != late || (err != nil) != bad {
+			t.Errorf("number %d: fresh %t, late %t, error %v; want %t, %t, an error %t", k, f, l, err, fresh, late, bad)
+		}
+	}
+	take(0, true, false, false)
+	take(3, true, false, false)
+	take(2, true, true, false)
+	take(3, false, true, true) // again
+	if o.base != 1 || o.overdue(&clock) {
+		t.Errorf("base %d, want 1 and not overdue", o.base)
+	}
+	clock.now += ticksPerTimeout + 1
+	if !o.overdue(&clock) {
+		t.Error("not overdue")
+	}
+	if from, to := o.giveUp(clock.now); from != 1 || to != 2 || o.base != 4 || o.lost != 1 {
+		t.Errorf("gave up %d to %d, base %d, lost %d; want 1 to 2, 4 and 1", from, to, o.base, o.lost)
+	}
+	take(1, false, true, false) // late: it was counted as lost
+	clock.now += ticksPerTimeout + 1
+	if from, to := o.giveUp(clock.now); from != 4 || to != 6 || o.overdue(&clock) || o.answered != 3 || o.lost != 3 {
+		t.Errorf("gave up %d to %d, %+v", from, to, o)
+	}
+	if o.room() != sequenceSpan {
+		t.Errorf("room %d", o.room())
+	}
+}
+
 func TestTally(t *testing.T) {
 	none := Tolerance{}.tally(1000, 0)
 	if err := none.lose(1); !errors.Is(err, ErrLost) {
@@ -208,6 +247,13 @@ func TestNothingIsAllocatedPerMessage(t *testing.T) {
 	}{
 		{"rtt", RTT{Addr: at.Echo, Conns: 4}.many},
 		{"udprtt", func(n int64) (Result, error) { return UDPRTT{Addr: at.UDPEcho, Conns: 4, Total: n}.Run() }},
+		{"udprtt, new ports", func(n int64) (Result, error) {
+			return UDPRTT{Addr: at.UDPEcho, Conns: 4, Reuse: 1, Total: n}.Run()
+		}},
+		{"udpopen", func(n int64) (Result, error) {
+			return UDPOpen{Addr: at.UDPEcho, Conns: 4, Rate: 20_000, Total: n}.Run()
+		}},
+		{"udpidle", func(n int64) (Result, error) { return UDPIdle{Addr: at.UDPName, Conns: int(n / 10)}.Run() }},
 		{"udpflood", func(n int64) (Result, error) { return UDPFlood{Addr: at.UDPEcho, Flows: 2, Total: n}.Run() }},
 		{"udpbulk", func(n int64) (Result, error) { return UDPBulk{Addr: at.UDPBulk, Bytes: n * 1200}.Run() }},
 		{"dns", func(n int64) (Result, error) { return DNS{Addr: at.DNS, Conns: 4, Reuse: 1, Total: n}.Run() }},

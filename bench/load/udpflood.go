@@ -1,7 +1,6 @@
 package load
 
 import (
-	"encoding/binary"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -21,19 +20,11 @@ type UDPFlood struct {
 	Gate Gate
 }
 
-// floodHead is what a datagram begins with: its number and its flow.
-const floodHead = 16
-
-// flow is one socket of UDPFlood. Numbers below base are answered or lost.
+// flow is one socket of UDPFlood.
 type flow struct {
-	fd       int
-	share    uint64 // datagrams it has to send
-	sent     uint64
-	base     uint64
-	answered uint64
-	lost     uint64
-	since    int64 // tick at which base moved
-	came     sequence
+	outstanding
+	fd    int
+	share uint64 // datagrams it has to send
 }
 
 // floodRun is the state of a run.
@@ -70,9 +61,9 @@ func (u UDPFlood) defaults() UDPFlood {
 // socket.
 func (u UDPFlood) Run() (Result, error) {
 	u = u.defaults()
-	if u.Flows < 0 || u.Window < 0 || u.Window > 1024 || u.Size < floodHead || u.Size > maxDatagram || u.Total < 0 {
+	if u.Flows < 0 || u.Window < 0 || u.Window > 1024 || u.Size < numberedHead || u.Size > maxDatagram || u.Total < 0 {
 		return Result{}, fmt.Errorf("udpflood: flows %d, window %d, size %d, total %d: want positive numbers, a window of at most 1024 and a size of %d to %d",
-			u.Flows, u.Window, u.Size, u.Total, floodHead, maxDatagram)
+			u.Flows, u.Window, u.Size, u.Total, numberedHead, maxDatagram)
 	}
 	if err := u.check(u.Reorder); err != nil {
 		return Result{}, fmt.Errorf("udpflood: %w", err)
@@ -114,9 +105,7 @@ func (r *floodRun) close() {
 
 func (r *floodRun) dial() error {
 	for i := range r.Flows {
-		first := r.out.bufs[0]
-		r.fill(first, i, 1<<63)
-		fd, err := dialUDP(r.Addr, first, first, r.timeout())
+		fd, err := dialFlow(r.Addr, r.data, i, r.Size, r.timeout())
 		if err != nil {
 			return fmt.Errorf("flow %d of %d: %w", i+1, r.Flows, err)
 		}
@@ -126,13 +115,6 @@ func (r *floodRun) dial() error {
 		}
 	}
 	return nil
-}
-
-// fill writes datagram k of flow i.
-func (r *floodRun) fill(b []byte, i int, k uint64) {
-	binary.LittleEndian.PutUint64(b, k)
-	binary.LittleEndian.PutUint64(b[8:], uint64(i))
-	copy(b[floodHead:], r.data.chunk(k, uint64(len(b)-floodHead)))
 }
 
 func (r *floodRun) loop() error {
@@ -160,16 +142,12 @@ func (r *floodRun) progress() int64 { return r.done }
 func (r *floodRun) refill(i int) error {
 	f := &r.flows[i]
 	room := uint64(r.Window) - (f.sent - f.answered - f.lost)
-	n := int(min(room, f.share-f.sent, f.base+sequenceSpan-f.sent))
+	n := int(min(room, f.share-f.sent, f.room()))
 	if n == 0 {
 		return nil
 	}
-	if f.base == f.sent {
-		f.since = r.clock.now // nothing was under way
-	}
 	for j := range n {
-		r.fill(r.out.bufs[j], i, f.sent)
-		f.sent++
+		r.data.number(r.out.bufs[j], i, f.send(r.clock.now))
 	}
 	if e := r.out.send(f.fd, n); e != 0 {
 		return fmt.Errorf("write: %w", e)
@@ -207,56 +185,32 @@ func (r *floodRun) answer(i int, b []byte) error {
 	if len(b) != r.Size {
 		return fmt.Errorf("%w: a datagram of %d bytes, want %d", ErrCorrupt, len(b), r.Size)
 	}
-	k := binary.LittleEndian.Uint64(b)
-	if k >= f.sent || binary.LittleEndian.Uint64(b[8:]) != uint64(i) || !r.data.matches(k, b[floodHead:]) {
+	k, ok := r.data.numbered(b, i)
+	if !ok || k >= f.sent {
 		return fmt.Errorf("%w: datagram %d differs", ErrCorrupt, k)
 	}
-	late, err := f.came.take(k)
-	if err != nil {
+	fresh, late, err := f.take(k, r.clock.now)
+	if err != nil || !fresh {
 		return err
 	}
-	if k < f.base {
-		return nil // was counted as lost
-	}
-	f.answered++
 	r.done++
 	if late {
-		if err := r.tally.overtake(); err != nil {
-			return err
-		}
+		return r.tally.overtake()
 	}
-	r.settle(f)
 	return nil
 }
 
-// settle moves base over what is answered.
-func (r *floodRun) settle(f *flow) {
-	if f.base >= f.came.next || !f.came.has(f.base) {
-		return
-	}
-	f.since = r.clock.now
-	for f.base < f.came.next && f.came.has(f.base) {
-		f.base++
-	}
-}
-
-// late counts what base waits for as lost when it waited too long.
+// late counts what a flow waits for as lost when it waited too long.
 func (r *floodRun) late() error {
 	for i := range r.flows {
 		f := &r.flows[i]
-		if f.base == f.sent || !r.clock.expired(f.since) {
+		if !f.overdue(&r.clock) {
 			continue
 		}
-		from := f.base
-		for f.base < f.sent && (f.base >= f.came.next || !f.came.has(f.base)) {
-			f.base++
-		}
-		f.since = r.clock.now
-		f.lost += f.base - from
-		if err := r.tally.lose(int64(f.base - from)); err != nil {
+		from, to := f.giveUp(r.clock.now)
+		if err := r.tally.lose(int64(to - from)); err != nil {
 			return err
 		}
-		r.settle(f)
 		if err := r.refill(i); err != nil {
 			return err
 		}

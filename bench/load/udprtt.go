@@ -7,9 +7,12 @@ import (
 
 // UDPRTT is a closed loop over UDP: every socket sends a datagram, waits until
 // the same one is back, and sends the next, until Total round trips are done.
+// With Reuse = 1 each has a port of its own, and a proxy sees nothing but new
+// flows.
 type UDPRTT struct {
 	Addr  string // udpecho service, IPv4:PORT
 	Conns int    // sockets, one datagram under way on each; 0 = 64
+	Reuse int    // datagrams after which a socket gives way to one with another port; 0 = never
 	Size  int    // bytes per datagram, 8 to 65,507; 0 = 64
 	Total int64  // round trips in all; 0 = 100,000
 	Tolerance
@@ -33,8 +36,9 @@ func (u UDPRTT) defaults() UDPRTT {
 // fails with ErrLost, ErrCorrupt, ErrStalled or the error of a socket.
 func (u UDPRTT) Run() (Result, error) {
 	u = u.defaults()
-	if u.Conns < 0 || u.Size < 8 || u.Size > maxDatagram || u.Total < 0 {
-		return Result{}, fmt.Errorf("udprtt: conns %d, size %d, total %d: want positive numbers and a size of 8 to %d", u.Conns, u.Size, u.Total, maxDatagram)
+	if u.Conns < 0 || u.Reuse < 0 || u.Size < 8 || u.Size > maxDatagram || u.Total < 0 {
+		return Result{}, fmt.Errorf("udprtt: conns %d, reuse %d, size %d, total %d: want positive numbers and a size of 8 to %d",
+			u.Conns, u.Reuse, u.Size, u.Total, maxDatagram)
 	}
 	data := newPattern()
 	askers := make([]asker, u.Conns)
@@ -43,7 +47,7 @@ func (u UDPRTT) Run() (Result, error) {
 		askers[i] = asker{fd: -1, out: out, want: out, stamp: uint64(i+1) << 32}
 	}
 	return ask("udprtt", u.Addr, u.Gate, askRun{
-		Tolerance: u.Tolerance, askers: askers, width: 8, in: make([]byte, u.Size+1), total: u.Total,
+		Tolerance: u.Tolerance, askers: askers, width: 8, reuse: u.Reuse, in: make([]byte, u.Size+1), total: u.Total,
 	})
 }
 

@@ -119,6 +119,27 @@ func (b *Backend) udpEcho(fd int) {
 	}
 }
 
+// udpName returns what came, and behind it the port that it came from.
+func (b *Backend) udpName(fd int) {
+	in := b.udp.in
+	n, e := in.receive(fd)
+	if e != 0 {
+		return
+	}
+	for i := range n {
+		size := min(int(in.msgs[i].n), maxDatagram-portSize)
+		binary.BigEndian.PutUint16(in.bufs[i][size:], in.names[i].port())
+		in.setLen(i, size+portSize)
+	}
+	in.send(fd, n)
+	for i := range n {
+		in.setLen(i, maxDatagram)
+	}
+}
+
+// portSize is the bytes that the udpname service adds.
+const portSize = 2
+
 // udpBulk serves what the clients of the udpbulk service say.
 func (b *Backend) udpBulk(fd int) {
 	in := b.udp.in

@@ -24,9 +24,12 @@ type command func(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, 
 func commands() map[string]command {
 	return map[string]command{
 		"rtt": rtt, "bulk": bulk, "conn": conn, "idle": idle, "open": open, "mix": mix,
-		"udprtt": udprtt, "udpflood": udpflood, "udpbulk": udpbulk, "dns": dns,
+		"udprtt": udprtt, "udpflood": udpflood, "udpbulk": udpbulk, "dns": dns, "udpidle": udpidle, "udpopen": udpopen,
 	}
 }
+
+// holds reports whether a generator does nothing but hold what it has opened.
+func holds(name string) bool { return name == "idle" || name == "udpidle" }
 
 // run is main without the process: it returns the exit code.
 func run(args []string, in io.Reader, out, errs io.Writer) int {
@@ -38,7 +41,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		cmd = commands()[args[0]]
 	}
 	if cmd == nil {
-		fmt.Fprintln(errs, "usage: load backend|rtt|bulk|conn|idle|open|mix|udprtt|udpflood|udpbulk|dns [flags]")
+		fmt.Fprintln(errs, "usage: load backend|rtt|bulk|conn|idle|open|mix|udprtt|udpflood|udpbulk|dns|udpidle|udpopen [flags]")
 		return 2
 	}
 	fs := flag.NewFlagSet("load "+args[0], flag.ContinueOnError)
@@ -48,7 +51,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	encode := json.NewEncoder(out)
 	gate := func() load.Gate {
 		g := load.Gate{Done: func(r load.Result) { _ = encode.Encode(r) }}
-		if *gated || args[0] == "idle" {
+		if *gated || holds(args[0]) {
 			g.Ready, g.Go = out, in
 			g.Done = func(r load.Result) {
 				_ = encode.Encode(r)

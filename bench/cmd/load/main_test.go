@@ -25,7 +25,7 @@ func Example() {
 	code := run([]string{"juggle"}, strings.NewReader(""), io.Discard, os.Stdout)
 	fmt.Println(code)
 	// Output:
-	// usage: load backend|rtt|bulk|conn|idle|open|mix|udprtt|udpflood|udpbulk|dns [flags]
+	// usage: load backend|rtt|bulk|conn|idle|open|mix|udprtt|udpflood|udpbulk|dns|udpidle|udpopen [flags]
 	// 2
 }
 

@@ -21,6 +21,7 @@ func udprtt(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error)
 	var u load.UDPRTT
 	fs.StringVar(&u.Addr, "addr", "", "udpecho service, IPv4:PORT")
 	fs.IntVar(&u.Conns, "conns", 64, "sockets, one datagram under way on each")
+	fs.IntVar(&u.Reuse, "reuse", 0, "datagrams after which a socket gives way to one with another port (0 = never)")
 	fs.IntVar(&u.Size, "size", 64, "bytes per datagram")
 	fs.Int64Var(&u.Total, "n", 100_000, "round trips in all")
 	tolerance(fs, &u.Tolerance)
@@ -60,4 +61,25 @@ func dns(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error) {
 	fs.Int64Var(&d.Total, "n", 100_000, "queries in all")
 	tolerance(fs, &d.Tolerance)
 	return func() (load.Result, error) { d.Gate = gate(); return d.Run() }
+}
+
+func udpidle(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error) {
+	var d load.UDPIdle
+	fs.StringVar(&d.Addr, "addr", "", "udpname service, IPv4:PORT")
+	fs.IntVar(&d.Conns, "conns", 1000, "flows")
+	fs.DurationVar(&d.Timeout, "timeout", 0, "a datagram not answered for so long is lost (0 = 1s)")
+	return func() (load.Result, error) { d.Gate = gate(); return d.Run() }
+}
+
+func udpopen(fs *flag.FlagSet, gate func() load.Gate) func() (load.Result, error) {
+	var u load.UDPOpen
+	fs.StringVar(&u.Addr, "addr", "", "udpecho service, IPv4:PORT")
+	fs.IntVar(&u.Conns, "conns", 64, "flows")
+	fs.IntVar(&u.Size, "size", 64, "bytes per datagram")
+	fs.Float64Var(&u.Rate, "rate", 1000, "datagrams per second")
+	fs.DurationVar(&u.Duration, "duration", 0, "length of the schedule (0 = 2s)")
+	fs.Int64Var(&u.Total, "n", 0, "datagrams in all (0 = rate times duration)")
+	reorder(fs, &u.Reorder)
+	tolerance(fs, &u.Tolerance)
+	return func() (load.Result, error) { u.Gate = gate(); return u.Run() }
 }

@@ -22,6 +22,8 @@ var overUDP = []struct {
 }{
 	{"udprtt -conns 3 -n 100", udpEcho, 100},
 	{"udprtt -conns 2 -size 1200 -n 100", udpEcho, 100},
+	{"udprtt -conns 3 -reuse 1 -n 100", udpEcho, 100},
+	{"udpopen -conns 3 -rate 2000 -n 100", udpEcho, 100},
 	{"udpflood -flows 2 -window 8 -n 201", udpEcho, 201},
 	{"udpflood -flows 1 -size 1400 -n 100", udpEcho, 100},
 	{"udpbulk -bytes 240000", udpBulkAt, 240_000},
@@ -81,7 +83,7 @@ func TestSpoiledDatagramsFail(t *testing.T) {
 		}, lost},
 	} {
 		for _, c := range overUDP {
-			if spoil.name == "doubled" && strings.HasPrefix(c.args, "dns") && !strings.Contains(c.args, "-reuse 0") {
+			if spoil.name == "doubled" && changesPorts(c.args) {
 				continue // the second one may come to a port that is closed
 			}
 			t.Run(c.args+" "+spoil.name, func(t *testing.T) {
@@ -100,6 +102,11 @@ func TestSpoiledDatagramsFail(t *testing.T) {
 	}
 }
 
+// changesPorts reports whether a run leaves a port once it has its answer.
+func changesPorts(args string) bool {
+	return strings.Contains(args, "-reuse 1") || strings.HasPrefix(args, "dns") && !strings.Contains(args, "-reuse 0")
+}
+
 // What is lost or altered on its way to the backend shows as well.
 func TestSpoiledQuestionsFail(t *testing.T) {
 	services := startBackend(t)
@@ -111,6 +118,9 @@ func TestSpoiledQuestionsFail(t *testing.T) {
 	}{
 		{"udprtt -conns 2 -n 100", udpEcho, at(20, altered), "data lost or altered"},
 		{"udprtt -conns 2 -n 100", udpEcho, at(20, dropped), "datagrams lost"},
+		{"udprtt -reuse 1 -conns 2 -n 100", udpEcho, at(20, dropped), "datagrams lost"},
+		{"udpopen -rate 2000 -n 200", udpEcho, at(20, twice), "data lost or altered"},
+		{"udpopen -rate 2000 -n 200", udpEcho, at(70, dropped), "datagrams lost"},
 		{"udpflood -n 200", udpEcho, at(20, twice), "data lost or altered"},
 		{"udpflood -n 200", udpEcho, at(20, dropped), "datagrams lost"},
 		{"udpbulk -window 1 -bytes 2400000", udpBulkAt, at(20, dropped), "datagrams lost"}, // an acknowledgement
@@ -138,6 +148,7 @@ func TestReorderedDatagrams(t *testing.T) {
 		service func(load.Services) string
 	}{
 		{"udpflood -flows 1 -n 200", udpEcho},
+		{"udpopen -conns 1 -rate 20000 -n 200", udpEcho},
 		{"udpbulk -bytes 240000", udpBulkAt},
 	} {
 		code, r, text := runLoad(t, c.args, udpProxy(t, c.service(services), whole, swap(20)))
@@ -206,6 +217,48 @@ func TestSilenceStalls(t *testing.T) {
 			code, r, text := runLoad(t, c.args+" -loss 1 -timeout 20s -stall 100ms", addr)
 			if code != 1 || !strings.Contains(r.Error, "stalled") {
 				t.Errorf("%s: exit code %d, want 1; %s", c.args, code, text)
+			}
+		})
+	}
+}
+
+// A datagram that is lost has taken as long as it was waited for: nobody gets
+// better latencies by dropping.
+func TestLossIsLatency(t *testing.T) {
+	services := startBackend(t)
+	args := "udpopen -conns 2 -rate 2000 -n 200 -timeout 150ms -loss 0.1"
+	code, r, text := runLoad(t, args, udpProxy(t, udpEcho(services), whole, at(50, dropped)))
+	if code != 0 || r.Lost != 1 || r.Units != 199 || r.LatencyUS == nil || r.LatencyUS.Max < 150_000 || r.LatencyUS.P90 > 100_000 {
+		t.Fatalf("exit code %d, want 0; %s, want one that took 150 ms", code, text)
+	}
+}
+
+func TestIdleFlows(t *testing.T) {
+	services := startBackend(t)
+	const flows = 50
+	// The first answers are 0 to 49, those at the end 50 to 99.
+	for _, c := range []struct {
+		name string
+		addr string
+		want string
+	}{
+		{"direct", services.UDPName, ""},
+		{"proxy", udpProxy(t, services.UDPName, whole, whole), ""},
+		{"forgetful proxy", forgetfulProxy(t, services.UDPName), "flow forgotten"},
+		{"no port behind the answer", services.UDPEcho, "data lost or altered"},
+		{"nobody", "127.0.0.1:1", "refused"},
+		{"first answer dropped", udpProxy(t, services.UDPName, whole, at(20, dropped)), "datagrams lost"},
+		{"first answer altered", udpProxy(t, services.UDPName, whole, at(20, func(b []byte) [][]byte { b[30] ^= 1; return [][]byte{b} })), "data lost or altered"},
+		{"first answer doubled", udpProxy(t, services.UDPName, whole, at(20, twice)), "data lost or altered"},
+		{"last answer dropped", udpProxy(t, services.UDPName, whole, at(99, dropped)), "datagrams lost"},
+		{"last answer truncated", udpProxy(t, services.UDPName, whole, at(99, truncated)), "data lost or altered"},
+		{"last question altered", udpProxy(t, services.UDPName, at(99, altered), whole), "data lost or altered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			code, r, text := runLoad(t, fmt.Sprintf("udpidle -conns %d -timeout 300ms", flows), c.addr)
+			if (code == 0) != (c.want == "") || !strings.Contains(r.Error, c.want) || c.want == "" && r.Units != flows {
+				t.Fatalf("exit code %d; %s, want %q", code, text, c.want)
 			}
 		})
 	}

@@ -65,12 +65,23 @@ func every(n int) mangler {
 // and returns where it listens.
 func udpProxy(t *testing.T, backend string, up, down mangler) string {
 	t.Helper()
+	return startUDPProxy(t, &datagramProxy{backend: backend, up: up, down: down})
+}
+
+// forgetfulProxy takes every datagram for the first one of a flow.
+func forgetfulProxy(t *testing.T, backend string) string {
+	t.Helper()
+	return startUDPProxy(t, &datagramProxy{backend: backend, up: whole, down: whole, forgets: true})
+}
+
+func startUDPProxy(t *testing.T, p *datagramProxy) string {
+	t.Helper()
 	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = front.SetReadBuffer(4 << 20)
-	p := &datagramProxy{front: front, backend: backend, up: up, down: down, flows: map[netip.AddrPort]*net.UDPConn{}}
+	p.front, p.flows = front, map[netip.AddrPort]*net.UDPConn{}
 	p.all.Go(p.serve)
 	t.Cleanup(func() {
 		front.Close()
@@ -83,6 +94,7 @@ type datagramProxy struct {
 	front   *net.UDPConn
 	backend string
 	up      mangler
+	forgets bool
 	flows   map[netip.AddrPort]*net.UDPConn // serve's own
 	all     sync.WaitGroup
 
@@ -104,6 +116,10 @@ func (p *datagramProxy) serve() {
 			return
 		}
 		c := p.flows[client]
+		if c != nil && p.forgets {
+			c.Close()
+			c = nil
+		}
 		if c == nil {
 			to, err := net.Dial("udp4", p.backend)
 			if err != nil {
