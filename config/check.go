@@ -40,13 +40,21 @@ func (r *reader) checkReferences(root *node, s *Snapshot) {
 // claim is one address that something of the configuration wants to bind.
 type claim struct {
 	netip.AddrPort
-	v6Only bool
-	at     *keyPath
-	n      *node // where an issue is placed
+	protocol Protocol
+	v6Only   bool
+	at       *keyPath
+	n        *node // where an issue is placed
 }
 
-// port is the claims on one port so far: the first on each address, the first on
-// any address of a family, and the wildcards.
+// ground is what two claims have to share to be in each other's way: TCP and UDP
+// have ports of their own.
+type ground struct {
+	protocol Protocol
+	port     uint16
+}
+
+// port is the claims on one ground so far: the first on each address, the first
+// on any address of a family, and the wildcards.
 type port struct {
 	exact                 map[netip.Addr]*claim
 	first4, first6        *claim
@@ -55,15 +63,16 @@ type port struct {
 
 // checkBinds finds addresses that are bound twice, or by a wildcard as well. The
 // kernel would let SO_REUSEPORT sockets of one user share an address, and
-// spread connections over listeners that have nothing to do with each other.
-// Port 0 is a port of its own each time.
+// spread connections and datagrams over listeners that have nothing to do with
+// each other. Port 0 is a port of its own each time.
 func (r *reader) checkBinds(root *node, s *Snapshot) {
-	ports := make(map[uint16]*port)
+	ports := make(map[ground]*port)
 	for _, c := range claims(root, s) {
-		p := ports[c.Port()]
+		on := ground{c.protocol, c.Port()}
+		p := ports[on]
 		if p == nil {
 			p = &port{exact: make(map[netip.Addr]*claim)}
-			ports[c.Port()] = p
+			ports[on] = p
 		}
 		other := p.overlap(c)
 		switch {
@@ -93,9 +102,9 @@ func (r *reader) where(n *node) string {
 func claims(root *node, s *Snapshot) []*claim {
 	var all []*claim
 	var top *keyPath
-	add := func(a netip.AddrPort, v6Only bool, at *keyPath, n *node) {
+	add := func(a netip.AddrPort, p Protocol, v6Only bool, at *keyPath, n *node) {
 		if a.IsValid() && a.Port() != 0 {
-			all = append(all, &claim{a, v6Only, at, n})
+			all = append(all, &claim{a, p, v6Only, at, n})
 		}
 	}
 	if a, ok := parseAddress(s.Admin.Listen); ok {
@@ -103,17 +112,21 @@ func claims(root *node, s *Snapshot) []*claim {
 		if n == nil {
 			n = &node{at: position{source: -1}}
 		}
-		add(a, false, top.key("admin").key("listen"), n)
+		add(a, ProtocolTCP, false, top.key("admin").key("listen"), n)
 	}
 	for i := range s.Listeners {
 		l := &s.Listeners[i]
-		at, bind := top.key("listeners").key(l.Name).key("bind"), root.child("listeners").child(l.Name).child("bind")
+		n := root.child("listeners").child(l.Name)
+		if l.misread(n) {
+			continue
+		}
+		at, bind := top.key("listeners").key(l.Name).key("bind"), n.child("bind")
 		for j, a := range l.Binds {
 			where := at
 			if bind.list != nil {
 				where = at.element(j)
 			}
-			add(a, l.V6Only, where, bind.element(j))
+			add(a, l.Protocol, l.V6Only, where, bind.element(j))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *claim) int { return a.n.at.compare(b.n.at) })

@@ -9,10 +9,16 @@ func TestOverlap(t *testing.T) {
 	const no, yes = false, true
 	only := func(bind string) string { return fmt.Sprintf("bind = %q\nv6_only = true\n", bind) }
 	both := func(bind string) string { return fmt.Sprintf("bind = %q\n", bind) }
+	udp := func(bind string) string { return fmt.Sprintf("bind = %q\nprotocol = \"udp\"\n", bind) }
 	for _, c := range []struct {
 		a, b string
 		want bool
 	}{
+		{udp("127.0.0.1:80"), both("127.0.0.1:80"), no},
+		{udp(":80"), both(":80"), no},
+		{udp("127.0.0.1:80"), udp("127.0.0.1:80"), yes},
+		{udp("127.0.0.1:80"), udp(":80"), yes},
+		{udp("127.0.0.1:9901"), both("127.0.0.1:80"), no}, // the admin side is TCP
 		{both("127.0.0.1:80"), both("127.0.0.1:80"), yes},
 		{both("127.0.0.1:80"), both("127.0.0.1:81"), no},
 		{both("127.0.0.1:80"), both("127.0.0.2:80"), no},

@@ -41,6 +41,17 @@ const (
 	Maint State = "maint"
 )
 
+// OnDown is what becomes of the sessions and flows of an endpoint that goes down.
+type OnDown string
+
+// The values of OnDown. OnDownDefault is Close for UDP flows and Keep for TCP
+// sessions.
+const (
+	OnDownDefault OnDown = ""
+	Keep          OnDown = "keep"
+	Close         OnDown = "close"
+)
+
 // Cluster is a set of endpoints that do the same: [clusters.NAME].
 type Cluster struct {
 	Name   string
@@ -56,6 +67,15 @@ type Cluster struct {
 	ConnectTimeout time.Duration
 	// ConnectAttempts is the most endpoints tried for one connection, 1 to 16.
 	ConnectAttempts int
+	Health          Health
+}
+
+// Health is what is made of endpoints that go down: clusters.NAME.health.
+type Health struct {
+	// OnDown says what becomes of a UDP flow whose endpoint refuses it (ICMP
+	// port unreachable): Close moves it to another endpoint with its next
+	// datagram, Keep leaves it. Nothing else takes an endpoint down yet.
+	OnDown OnDown
 }
 
 // Endpoint is one upstream server of a cluster.
@@ -68,6 +88,10 @@ type Endpoint struct {
 	// Backup endpoints are used only when no other is available.
 	Backup bool
 	State  State
+	// ServerID is its QUIC-LB server ID (draft-ietf-quic-load-balancers), in
+	// plain text within the connection IDs it gives out: 1 to 15 bytes as
+	// lower-case hex, the same number for all of a cluster; "" is none.
+	ServerID string
 }
 
 const maxAttempts = 16
@@ -93,9 +117,20 @@ func clusterTable() table[Cluster] {
 			key(integer[int](0, maxAttempts), func(c *Cluster) *int { return &c.ConnectAttempts }, doc{
 				name: "connect_attempts", def: int64(3), zeroIsDefault: true, example: "1",
 				help: "Most attempts to connect, 1 to 16, each on another endpoint while there is one."}),
+			key(healthTable().kind(), func(c *Cluster) *Health { return &c.Health }, doc{
+				name: "health", example: `{ on_down = "keep" }`,
+				help: "What is made of endpoints that go down."}),
 		},
 		check: checkCluster,
 	}
+}
+
+func healthTable() table[Health] {
+	return table[Health]{entries: []entry[Health]{
+		key(oneOf(Keep, Close), func(h *Health) *OnDown { return &h.OnDown }, doc{
+			name: "on_down", def: "", example: `"keep"`,
+			help: `What becomes of the UDP flows of an endpoint that refuses them (ICMP port unreachable): close moves a flow to another endpoint with its next datagram, keep leaves it where it is; "" is close. TCP sessions are kept. Health checks will go by this key as well, once there are some.`}),
+	}}
 }
 
 func endpointTable() table[Endpoint] {
@@ -116,6 +151,9 @@ func endpointTable() table[Endpoint] {
 			key(oneOf(Ready, Drain, Maint), func(e *Endpoint) *State { return &e.State }, doc{
 				name: "state", def: string(Ready), zeroIsDefault: true, example: `"drain"`,
 				help: "ready takes connections, drain finishes those it has, maint has none."}),
+			key(serverID(), func(e *Endpoint) *string { return &e.ServerID }, doc{
+				name: "server_id", def: "", example: `"0a1b"`,
+				help: "QUIC-LB server ID, 1 to 15 bytes, that the endpoint puts into its connection IDs in plain text (draft-ietf-quic-load-balancers); for listeners with udp.quic. In a cluster all are of one length and each is there once."}),
 		},
 	}
 }
@@ -178,4 +216,5 @@ func checkCluster(r *reader, at *keyPath, n *node, c *Cluster) {
 		}
 		r.say(where, here, "%s is endpoints[%d] already", e.Address, first)
 	}
+	checkServerIDs(r, at, n, c)
 }

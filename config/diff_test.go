@@ -14,6 +14,10 @@ cluster = "c"
 [[listeners.a.routes]]
 source = ["10.0.0.0/8"]
 cluster = "d"
+[listeners.u]
+bind = "127.0.0.1:4"
+protocol = "udp"
+cluster = "c"
 [clusters.c]
 endpoints = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]
 [clusters.d]
@@ -38,6 +42,16 @@ endpoints = ["10.0.0.1:1"]
 		{"admin", []string{"admin.read_only=true", "admin.listen="}, Change{Admin: []string{"admin.listen", "admin.read_only"}}},
 		{"a listener in place", []string{"listeners.a.tcp.keepalive=1s", "listeners.a.idle_timeout=1m", "listeners.a.routes=[]"},
 			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"idle_timeout", "routes", "tcp.keepalive"}}}}},
+		{"another protocol", []string{"listeners.a.protocol=udp"}, Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"idle_timeout", "protocol"}, Rebind: true,
+			BindsAdded: addrs("127.0.0.1:1", "127.0.0.1:2", "[::]:3"), BindsRemoved: addrs("127.0.0.1:1", "127.0.0.1:2", "[::]:3")}}}},
+		{"a UDP listener in place", []string{"listeners.u.udp.responses=1", "listeners.u.udp.max_flows=5", "listeners.u.udp.receive_buffer=1MiB", "listeners.u.idle_timeout=2m"},
+			Change{ListenersChanged: []ListenerChange{{Name: "u", Keys: []string{"idle_timeout", "udp.max_flows", "udp.receive_buffer", "udp.responses"}}}}},
+		{"a UDP listener's defaults written out", []string{"listeners.u.udp.max_flows=65536", "listeners.u.idle_timeout=1m", "listeners.u.udp.quic=false"}, Change{}},
+		{"routes by server name", []string{"listeners.u.udp.quic=true", `listeners.u.routes=[{ sni = ["a.example.com"], cluster = "d" }]`},
+			Change{ListenersChanged: []ListenerChange{{Name: "u", Keys: []string{"routes", "udp.quic"}}}}},
+		{"health", []string{"clusters.c.health.on_down=keep"}, Change{ClustersChanged: []ClusterChange{{Name: "c", Keys: []string{"health.on_down"}}}}},
+		{"a server ID", []string{`clusters.d.endpoints=[{ address = "10.0.0.1:1", server_id = "0a" }]`},
+			Change{ClustersChanged: []ClusterChange{{Name: "d", Keys: []string{"endpoints"}, Changed: []EndpointChange{{addrs("10.0.0.1:1")[0], []string{"server_id"}}}}}}},
 		{"a listener's addresses", []string{`listeners.a.bind=["127.0.0.1:9", "[::]:3", "127.0.0.1:1"]`},
 			Change{ListenersChanged: []ListenerChange{{Name: "a", Keys: []string{"bind"}, Rebind: true, BindsAdded: addrs("127.0.0.1:9"), BindsRemoved: addrs("127.0.0.1:2")}}}},
 		{"the order of addresses", []string{`listeners.a.bind=["[::]:3", "127.0.0.1:2", "127.0.0.1:1"]`},
@@ -84,9 +98,14 @@ func emptied(c *Change) {
 // Every key of the schema is compared: a Snapshot with any one of them at its
 // example differs from the defaults.
 func TestDiffSeesEveryKey(t *testing.T) {
-	plain := parse(t, valid, "clusters.web.policy=ring_hash", `clusters.web.endpoints=[{ address = "10.0.0.2:8080" }]`)
 	for path, source := range examples(t) {
-		s, err := Parse([]Source{{Name: "f", Text: valid}, {Name: "--set", Kind: Set, Text: "clusters.web.policy=ring_hash"}, {Name: "--set", Kind: Set, Text: `clusters.web.endpoints=[{ address = "10.0.0.2:8080" }]`}, source})
+		base := []Source{{Name: "f", Text: valid}, {Name: "base", Kind: TOML, Text: wants(path) + `clusters.web.endpoints = [{ address = "10.0.0.2:8080" }]`}}
+		plain, err := Parse(base)
+		if err != nil {
+			t.Errorf("%s: without it: %v", path, err)
+			continue
+		}
+		s, err := Parse(append(base, source))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,10 +33,27 @@ func sound(t *testing.T, s *Snapshot, err error, name string, lines int) {
 			if len(l.Binds) == 0 || l.Cluster != "" && s.Cluster(l.Cluster) == nil {
 				t.Fatalf("not valid: %+v", l)
 			}
+			if u := l.UDP; u.MaxFlows < 1 || u.Responses < 0 || l.Protocol == ProtocolTCP && u != (UDP{MaxFlows: 65536}) || u.PerPacket && u.QUIC || u.Responses > 0 && (u.PerPacket || u.QUIC) {
+				t.Fatalf("not valid: %+v", l)
+			}
+			for _, route := range l.Routes {
+				for _, name := range route.SNI {
+					if !l.UDP.QUIC || !isName(name) || name != strings.ToLower(name) {
+						t.Fatalf("not valid: %+v", route)
+					}
+				}
+			}
 		}
 		for _, c := range s.Clusters {
 			if len(c.Endpoints) == 0 || c.ConnectAttempts == 0 || c.ConnectTimeout <= 0 {
 				t.Fatalf("not valid: %+v", c)
+			}
+			ids := make(map[string]bool)
+			for _, e := range c.Endpoints {
+				if id, err := hex.DecodeString(e.ServerID); err != nil || len(id) > maxServerID || ids[e.ServerID] || e.ServerID != strings.ToLower(e.ServerID) {
+					t.Fatalf("not valid: %+v", c)
+				}
+				ids[e.ServerID] = e.ServerID != ""
 			}
 		}
 		return

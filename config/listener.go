@@ -10,8 +10,11 @@ import (
 // Protocol is what a listener speaks on the wire.
 type Protocol string
 
-// ProtocolTCP is the only Protocol built yet.
-const ProtocolTCP Protocol = "tcp"
+// The protocols.
+const (
+	ProtocolTCP Protocol = "tcp"
+	ProtocolUDP Protocol = "udp"
+)
 
 // Balance is how new connections are spread over the loops.
 type Balance string
@@ -19,7 +22,9 @@ type Balance string
 // BalanceKernel leaves it to the kernel's SO_REUSEPORT hash (Linux 3.9).
 const BalanceKernel Balance = "kernel"
 
-// Listener is where connections come in: [listeners.NAME].
+// Listener is where connections, or datagrams, come in: [listeners.NAME]. On a
+// UDP listener Backlog, MaxConnections, HalfCloseTimeout, Buffer and TCP have
+// their defaults and mean nothing.
 type Listener struct {
 	Name string
 	// Binds is at least one address, in the order given. IPv4 is never mapped
@@ -28,16 +33,18 @@ type Listener struct {
 	// V6Only keeps an IPv6 wildcard from taking IPv4 as well.
 	V6Only   bool
 	Protocol Protocol
-	// Cluster takes the connections that match no route; "" closes them.
+	// Cluster takes the connections and flows that match no route; "" closes
+	// them.
 	Cluster string
 	Routes  []Route
 	// Backlog is the accept queue's length; 0 is net.core.somaxconn.
 	Backlog int
 	// MaxConnections bounds the listener's sessions; 0 does not.
 	MaxConnections int64
-	// IdleTimeout ends a session without a byte either way; 0 never does.
+	// IdleTimeout ends a session without a byte, or a flow without a datagram,
+	// either way; 0 never does.
 	IdleTimeout time.Duration
-	// MaxDuration ends any session of that age; 0 never does.
+	// MaxDuration ends any session or flow of that age; 0 never does.
 	MaxDuration time.Duration
 	// HalfCloseTimeout ends a session without a byte once one side has sent
 	// its FIN; 0 never does.
@@ -46,6 +53,7 @@ type Listener struct {
 	Buffer  int64
 	Balance Balance
 	TCP     TCP
+	UDP     UDP
 }
 
 // TCP is the socket options of a listener's connections: listeners.NAME.tcp.
@@ -60,9 +68,13 @@ type TCP struct {
 	Congestion string
 }
 
-// Route sends some of a listener's connections elsewhere. The first route that
-// matches wins.
+// Route sends some of a listener's connections or flows elsewhere. The first
+// route that matches wins; it matches when Source and SNI both do.
 type Route struct {
+	// SNI is the server names clients may ask for (RFC 6066), in lower case;
+	// empty is any name, and none at all. "*.example.com" is every name that ends
+	// in ".example.com", at whatever depth.
+	SNI []string
 	// Source is the networks clients may come from; empty is everywhere.
 	Source []netip.Prefix
 	// Cluster is where they go; "" when Split says it.
@@ -97,56 +109,45 @@ func listenerTable() table[Listener] {
 			key(boolean(), func(l *Listener) *bool { return &l.V6Only }, doc{
 				name: "v6_only", def: false, example: "true",
 				help: `"[::]:443" takes IPv6 alone.`}),
-			key(protocol(), func(l *Listener) *Protocol { return &l.Protocol }, doc{
-				name: "protocol", def: "tcp", zeroIsDefault: true, example: `"tcp"`,
-				help: "What the listener speaks."}),
+			key(oneOf(ProtocolTCP, ProtocolUDP), func(l *Listener) *Protocol { return &l.Protocol }, doc{
+				name: "protocol", def: "tcp", zeroIsDefault: true, example: `"udp"`,
+				help: "What the listener speaks: TCP in sessions, or UDP in flows, a flow being what goes between an address and port of a client and its endpoint."}),
 			key(plain(maxName, nil), func(l *Listener) *string { return &l.Cluster }, doc{
 				name: "cluster", def: "", example: `"web"`,
-				help: "Where a connection goes when no route matches; without it such a connection is closed and counted. A listener needs this or routes."}),
+				help: "Where a connection or flow goes when no route matches; without it such a one is closed and counted. A listener needs this or routes."}),
 			key(routes(), func(l *Listener) *[]Route { return &l.Routes }, doc{
 				name: "routes", example: `[{ source = ["10.0.0.0/8"], cluster = "inside" }]`,
 				help: "Routes, also written [[listeners.NAME.routes]]. The first match wins; every field present has to match."}),
 			key(integer[int](0, maxCount), func(l *Listener) *int { return &l.Backlog }, doc{
 				name: "backlog", def: int64(0), example: "4096",
-				help: "Length of the accept queue; 0 is net.core.somaxconn."}),
+				help: "Length of the accept queue; 0 is net.core.somaxconn. TCP only."}),
 			key(integer[int64](0, maxCount), func(l *Listener) *int64 { return &l.MaxConnections }, doc{
 				name: "max_connections", def: int64(0), example: "20000",
-				help: "Most connections of this listener at once; 0 is no limit."}),
+				help: "Most connections of this listener at once; 0 is no limit. TCP only; for UDP it is udp.max_flows."}),
 			key(duration(0, 0), func(l *Listener) *time.Duration { return &l.IdleTimeout }, doc{
-				name: "idle_timeout", def: "1h", example: `"10m"`,
-				help: `A session ends after so long without a byte either way; "0s" is never.`}),
+				name: "idle_timeout", def: "1h", udp: "1m", example: `"10m"`,
+				help: `A session ends after so long without a byte either way, a flow without a datagram; "0s" is never.`}),
 			key(duration(0, 0), func(l *Listener) *time.Duration { return &l.MaxDuration }, doc{
 				name: "max_duration", def: "0s", example: `"24h"`,
-				help: `A session ends at this age; "0s" is never.`}),
+				help: `A session or flow ends at this age; "0s" is never.`}),
 			key(duration(0, 0), func(l *Listener) *time.Duration { return &l.HalfCloseTimeout }, doc{
 				name: "half_close_timeout", def: "5m", example: `"1m"`,
-				help: `Once one side has sent its FIN, a session ends after so long without a byte; "0s" is never.`}),
+				help: `Once one side has sent its FIN, a session ends after so long without a byte; "0s" is never. TCP only.`}),
 			key(size(minBuffer, maxBuffer), func(l *Listener) *int64 { return &l.Buffer }, doc{
 				name: "buffer", def: "64KiB", zeroIsDefault: true, example: `"256KiB"`,
-				help: "Most bytes a session may hold for a slow peer, per direction: 4KiB to 16MiB."}),
+				help: "Most bytes a session may hold for a slow peer, per direction: 4KiB to 16MiB. TCP only."}),
 			key(oneOf(BalanceKernel), func(l *Listener) *Balance { return &l.Balance }, doc{
 				name: "balance", def: "kernel", zeroIsDefault: true, example: `"kernel"`,
-				help: "How new connections are spread over the loops: by the kernel's hash."}),
+				help: "How new connections and flows are spread over the loops: by the kernel's hash."}),
 			key(tcpTable().kind(), func(l *Listener) *TCP { return &l.TCP }, doc{
 				name: "tcp", example: `{ keepalive = "30s", congestion = "bbr" }`,
-				help: "Socket options of the listener's connections."}),
+				help: "Socket options of the listener's connections. TCP only."}),
+			key(udpTable().kind(), func(l *Listener) *UDP { return &l.UDP }, doc{
+				name: "udp", example: "{ responses = 1 }",
+				help: "Flows and sockets of the listener. UDP only."}),
 		},
 		check: checkListener,
 	}
-}
-
-// protocol reads a Protocol; what other ones the language has is said plainly.
-func protocol() kind[Protocol] {
-	k := oneOf(ProtocolTCP)
-	one := k.read
-	k.read = func(r *reader, at *keyPath, n *node) (Protocol, bool) {
-		if text, _ := n.text(); text == "udp" {
-			r.say(at, n, `want "tcp", since "udp" is not built yet`)
-			return "", false
-		}
-		return one(r, at, n)
-	}
-	return k
 }
 
 func tcpTable() table[TCP] {
@@ -179,15 +180,18 @@ func congestionName(s string) (string, bool) {
 func routes() kind[[]Route] {
 	t := table[Route]{
 		entries: []entry[Route]{
+			key(listOf(serverName(), `a list of server names such as ["db.example.com"]`), func(t *Route) *[]string { return &t.SNI }, doc{
+				name: "sni", example: `["db.example.com", "*.internal.example.com"]`,
+				help: `Server names that clients ask for; "*.example.com" is every name that ends in ".example.com", at whatever depth; empty is any name, and none at all. So far only with udp.quic = true.`}),
 			key(listOf(prefix(), `a list of networks such as ["10.0.0.0/8"]`), func(t *Route) *[]netip.Prefix { return &t.Source }, doc{
 				name: "source", example: `["10.0.0.0/8", "2001:db8::1"]`,
 				help: "Networks and addresses of clients; empty is all of them."}),
 			key(plain(maxName, nil), func(t *Route) *string { return &t.Cluster }, doc{
 				name: "cluster", def: "", example: `"inside"`,
-				help: "Where matching connections go. A route has this or split."}),
+				help: "Where matching connections and flows go. A route has this or split."}),
 			key(split(), func(t *Route) *[]Share { return &t.Split }, doc{
 				name: "split", example: `{ stable = 95, next = 5 }`,
-				help: "Clusters and their weights, 0 to 65535: each gets its share of the matching connections."}),
+				help: "Clusters and their weights, 0 to 65535: each gets its share of the matching connections and flows."}),
 		},
 		check: func(r *reader, at *keyPath, n *node, t *Route) {
 			cluster, split := n.child("cluster"), n.child("split")
@@ -235,4 +239,5 @@ func checkListener(r *reader, at *keyPath, n *node, l *Listener) {
 	if (cluster == nil || cluster.scalar == "") && (routes == nil || routes.list != nil && len(routes.list) == 0) {
 		r.missing(at, n, "a listener needs a cluster or routes")
 	}
+	checkProtocol(r, at, n, l)
 }

@@ -39,7 +39,7 @@ func defaults() *Snapshot {
 		Listeners: []Listener{{
 			Name: "web", Binds: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}, Protocol: ProtocolTCP, Cluster: "web",
 			IdleTimeout: time.Hour, HalfCloseTimeout: 5 * time.Minute, Buffer: 65536, Balance: BalanceKernel,
-			TCP: TCP{Keepalive: 75 * time.Second},
+			TCP: TCP{Keepalive: 75 * time.Second}, UDP: UDP{MaxFlows: 65536},
 		}},
 		Clusters: []Cluster{{
 			Name: "web", Policy: RoundRobin, HashOn: SourceIP, ConnectTimeout: 2 * time.Second, ConnectAttempts: 3,
@@ -85,13 +85,15 @@ buffer = 0
 balance = ""
 routes = []
 tcp.keepalive = "0s"
+udp = { responses = 0, max_flows = 0, receive_buffer = 0, send_buffer = "0" }
 [clusters.web]
 policy = ""
 hash_on = ""
 hash_balance = 0
 connect_timeout = "0s"
 connect_attempts = 0
-endpoints = [{ address = "127.0.0.1:9000", weight = 0, state = "" }]
+endpoints = [{ address = "127.0.0.1:9000", weight = 0, state = "", server_id = "" }]
+health.on_down = ""
 `)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)
@@ -134,6 +136,30 @@ cluster = "db"
 [[listeners.web.routes]]
 split = { web = 90, db = 10 }
 
+[listeners.quic]
+bind = "0.0.0.0:443"
+protocol = "udp"
+cluster = "web"
+udp = { max_flows = 1000, quic = true, receive_buffer = "256MiB", send_buffer = "4KiB" }
+[[listeners.quic.routes]]
+sni = ["db.example.com", "*.Internal.example.com"]
+source = ["10.0.0.0/8"]
+cluster = "db"
+
+[listeners.dns]
+bind = ":53"
+protocol = "udp"
+cluster = "db"
+max_duration = "1h"
+udp = { responses = 1 }
+
+[listeners.syslog]
+bind = ":514"
+protocol = "udp"
+cluster = "db"
+idle_timeout = "2m"
+udp = { per_packet = true }
+
 [clusters.web]
 policy = "maglev"
 hash_on = "source"
@@ -142,39 +168,50 @@ connect_timeout = "100ms"
 connect_attempts = 16
 endpoints = [
   "10.0.0.1:8080",
-  { address = "[fe80::1%eth0]:8080", weight = 2, max_connections = 500, backup = true, state = "drain" },
+  { address = "[fe80::1%eth0]:8080", weight = 2, max_connections = 500, backup = true, state = "drain", server_id = "0A1b" },
 ]
+[clusters.web.health]
+on_down = "keep"
 [[clusters.db.endpoints]]
 address = "10.0.0.1:5432"
 state = "maint"
+[clusters.db.health]
+on_down = "close"
 [[clusters.db.endpoints]]
 address = "[::ffff:10.0.0.2]:5432"
 weight = 65535
 `)
 	addr, prefix := netip.MustParseAddrPort, netip.MustParsePrefix
+	// What a UDP listener has of the keys that it doesn't look at.
+	udp := Listener{Protocol: ProtocolUDP, IdleTimeout: time.Minute, HalfCloseTimeout: 5 * time.Minute, Buffer: 65536, Balance: "kernel", TCP: TCP{Keepalive: 75 * time.Second}}
+	dns, quic, syslog := udp, udp, udp
+	dns.Name, dns.Binds, dns.Cluster, dns.MaxDuration, dns.UDP = "dns", []netip.AddrPort{addr("[::]:53")}, "db", time.Hour, UDP{Responses: 1, MaxFlows: 65536}
+	quic.Name, quic.Binds, quic.Cluster, quic.UDP = "quic", []netip.AddrPort{addr("0.0.0.0:443")}, "web", UDP{0, 1000, false, true, 256 << 20, 4 << 10}
+	quic.Routes = []Route{{SNI: []string{"db.example.com", "*.internal.example.com"}, Source: []netip.Prefix{prefix("10.0.0.0/8")}, Cluster: "db"}}
+	syslog.Name, syslog.Binds, syslog.Cluster, syslog.IdleTimeout, syslog.UDP = "syslog", []netip.AddrPort{addr("[::]:514")}, "db", 2*time.Minute, UDP{MaxFlows: 65536, PerPacket: true}
 	want := &Snapshot{
 		Process: Process{2, true, 1000, time.Minute, slog.LevelDebug, "json"},
 		Admin:   Admin{"[::]:9901", "token", true},
-		Listeners: []Listener{{
+		Listeners: []Listener{dns, quic, syslog, {
 			Name: "web", Binds: []netip.AddrPort{addr("0.0.0.0:443"), addr("[::]:443")}, V6Only: true, Protocol: "tcp", Cluster: "web",
 			Routes: []Route{
 				{Source: []netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("172.16.0.0/12"), prefix("2001:db8::/32")}, Cluster: "db"},
 				{Split: []Share{{"db", 10}, {"web", 90}}},
 			},
 			Backlog: 10, MaxConnections: 20, IdleTimeout: 30 * time.Minute, MaxDuration: 24 * time.Hour, HalfCloseTimeout: 90 * time.Second,
-			Buffer: 1 << 20, Balance: "kernel", TCP: TCP{true, true, 30 * time.Second, time.Minute, "bbr"},
+			Buffer: 1 << 20, Balance: "kernel", TCP: TCP{true, true, 30 * time.Second, time.Minute, "bbr"}, UDP: UDP{MaxFlows: 65536},
 		}},
 		Clusters: []Cluster{
 			{Name: "db", Policy: "round_robin", HashOn: "source_ip", ConnectTimeout: 2 * time.Second, ConnectAttempts: 3, Endpoints: []Endpoint{
-				{addr("10.0.0.1:5432"), 1, 0, false, "maint"}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready"}}},
+				{addr("10.0.0.1:5432"), 1, 0, false, "maint", ""}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready", ""}}, Health: Health{Close}},
 			{Name: "web", Policy: "maglev", HashOn: "source", HashBalance: 1.25, ConnectTimeout: 100 * time.Millisecond, ConnectAttempts: 16, Endpoints: []Endpoint{
-				{addr("10.0.0.1:8080"), 1, 0, false, "ready"}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain"}}},
+				{addr("10.0.0.1:8080"), 1, 0, false, "ready", ""}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain", "0a1b"}}, Health: Health{Keep}},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)
 	}
-	if got.Cluster("db") != &got.Clusters[0] || got.Cluster("d") != nil || got.Listener("web") != &got.Listeners[0] || got.Listener("x") != nil {
+	if got.Cluster("db") != &got.Clusters[0] || got.Cluster("d") != nil || got.Listener("web") != &got.Listeners[3] || got.Listener("x") != nil {
 		t.Error("Cluster and Listener do not find by name")
 	}
 }

@@ -16,6 +16,8 @@ type Key struct {
 	Type string
 	// Default is the value of an absent key as TOML; "" is none.
 	Default string
+	// DefaultUDP is that of a UDP listener; "" is no other than Default.
+	DefaultUDP string
 	// Help says what it means, on one line.
 	Help string
 	// Example is a value as TOML; "" for tables that need none.
@@ -42,7 +44,7 @@ func WriteReference(w io.Writer) error {
 		b.WriteString("| Key | Type | Default | Meaning | Example |\n|---|---|---|---|---|\n")
 		for _, k := range s.keys {
 			name := k.Path[strings.LastIndexByte(k.Path, '.')+1:]
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, cell(k.Type), code(k.Default), cell(k.Help), code(name+" = "+k.Example))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, cell(k.Type), ofProtocols(k), cell(k.Help), code(name+" = "+k.Example))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -83,6 +85,14 @@ func header(k Key) string {
 
 // cell is a text that may stand in a Markdown table.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// ofProtocols is a key's default in a cell, for each protocol where they differ.
+func ofProtocols(k Key) string {
+	if k.DefaultUDP == "" {
+		return code(k.Default)
+	}
+	return code(k.Default) + "; udp " + code(k.DefaultUDP)
+}
 
 // code is a TOML text in a cell; nothing for none.
 func code(s string) string {
@@ -127,6 +137,8 @@ is replaced whole: a list never grows by merging.
   address, leave it out: ` + "`\":80\"`" + `. Port 0 binds a free port.
 - **network**: ` + "`\"10.0.0.0/8\"`, `\"2001:db8::/32\"`" + `, or a single address.
 - Numbers, durations and sizes are never negative.
-- Two binds may not overlap: the same address and port, or a wildcard and any
-  address of its family on the same port. ` + "`[::]`" + ` takes IPv4 as well, unless ` + "`v6_only`" + ` is set.
+- **server name**: a DNS name, ` + "`\"db.example.com\"`" + `, or one with ` + "`*`" + ` as its first label.
+- **hex string**: two digits for each byte, ` + "`\"0a1b\"`" + `.
+- Two binds of one protocol may not overlap: the same address and port, or a wildcard and
+  any address of its family on the same port. ` + "`[::]`" + ` takes IPv4 as well, unless ` + "`v6_only`" + ` is set.
 `

@@ -9,8 +9,21 @@ import (
 // sameAsDefault is the keys of which there is no other value yet, and the one
 // that every endpoint has to have.
 var sameAsDefault = map[string]bool{
-	"listeners.*.protocol": true, "listeners.*.balance": true, "listeners.*.cluster": true,
+	"listeners.*.balance": true, "listeners.*.cluster": true,
 	"clusters.*.endpoints[].address": true,
+}
+
+// wants is what a configuration has to say beside a key for it to mean something.
+func wants(path string) string {
+	switch {
+	case path == "listeners.*.routes[].sni", path == "clusters.*.endpoints[].server_id":
+		return "listeners.web = { protocol = \"udp\", udp.quic = true }\n"
+	case strings.HasPrefix(path, "listeners.*.udp"):
+		return "listeners.web.protocol = \"udp\"\n"
+	case strings.HasPrefix(path, "clusters.*.hash_"):
+		return "clusters.web.policy = \"ring_hash\"\n"
+	}
+	return ""
 }
 
 // examples is a document for each key that has an example, by path.
@@ -27,7 +40,7 @@ func examples(t *testing.T) map[string]Source {
 			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\naddress = " + k.Example
 		case inList && strings.HasSuffix(above, "endpoints"):
 			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\naddress = \"10.0.0.2:8080\"\n" + name + " = " + k.Example
-		case inList && name == "source":
+		case inList && (name == "source" || name == "sni"):
 			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\ncluster = \"web\"\n" + name + " = " + k.Example
 		case inList:
 			text = "[[" + strings.ReplaceAll(above, "*", "web") + "]]\n" + name + " = " + k.Example
@@ -79,7 +92,7 @@ func TestEveryFieldHasAKey(t *testing.T) {
 			switch key {
 			case "listeners.*.routes", "clusters.*.endpoints":
 				walk(below.Elem(), key+"[]")
-			case "process", "admin", "listeners.*", "clusters.*", "listeners.*.tcp":
+			case "process", "admin", "listeners.*", "clusters.*", "listeners.*.tcp", "listeners.*.udp", "clusters.*.health":
 				walk(below, key)
 			}
 		}
@@ -92,7 +105,7 @@ func TestEveryFieldHasAKey(t *testing.T) {
 
 // snake is a Go name as a key: MaxConnections is max_connections.
 func snake(name string) string {
-	name = strings.NewReplacer("V6Only", "v6_only", "TCP", "tcp").Replace(name)
+	name = strings.NewReplacer("V6Only", "v6_only", "TCP", "tcp", "UDP", "udp", "QUIC", "quic", "SNI", "sni", "ServerID", "server_id").Replace(name)
 	var b strings.Builder
 	for i, c := range name {
 		if c >= 'A' && c <= 'Z' {
@@ -106,24 +119,28 @@ func snake(name string) string {
 	return b.String()
 }
 
-// Every default on the page is what an absent key gives.
+// Every default on the page is what an absent key gives, whatever the protocol, and may be written out.
 func TestDocumentedDefaults(t *testing.T) {
-	plain := parse(t, valid)
-	for _, k := range Keys() {
-		if k.Default == "" || strings.Contains(k.Path, "[]") || k.Path == "listeners.*.cluster" {
-			continue
-		}
-		if k.Path == "clusters.*.hash_on" {
-			continue // only with a policy that hashes
-		}
-		text := strings.ReplaceAll(k.Path, "*", "web") + " = " + k.Default
-		s, err := Parse([]Source{{Name: "f", Text: valid}, {Name: "default", Kind: TOML, Text: text}})
-		if err != nil {
-			t.Errorf("%s: %v", k.Path, err)
-			continue
-		}
-		if !reflect.DeepEqual(s, plain) {
-			t.Errorf("%s: the default written out makes a difference: %+v", k.Path, Diff(plain, s))
+	for _, protocol := range []Protocol{ProtocolTCP, ProtocolUDP} {
+		base := strings.Replace(valid, "cluster =", "protocol = "+literal(string(protocol))+"\ncluster =", 1)
+		plain := parse(t, base)
+		for _, k := range Keys() {
+			if k.Default == "" || strings.Contains(k.Path, "[]") || k.Path == "listeners.*.cluster" || k.Path == "listeners.*.protocol" && protocol != ProtocolTCP {
+				continue
+			}
+			def := k.Default
+			if protocol == ProtocolUDP && k.DefaultUDP != "" {
+				def = k.DefaultUDP
+			}
+			text := strings.ReplaceAll(k.Path, "*", "web") + " = " + def
+			s, err := Parse([]Source{{Name: "f", Text: base}, {Name: "default", Kind: TOML, Text: text}})
+			if err != nil {
+				t.Errorf("%s, %s: %v", protocol, k.Path, err)
+				continue
+			}
+			if !reflect.DeepEqual(s, plain) {
+				t.Errorf("%s, %s: the default written out makes a difference: %+v", protocol, k.Path, Diff(plain, s))
+			}
 		}
 	}
 }

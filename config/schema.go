@@ -33,6 +33,9 @@ type doc struct {
 	// def is the default as a document would give it, a string, int64, float64
 	// or bool; nil is none.
 	def any
+	// udp is the default of UDP listeners where it is another; their check fills
+	// it in.
+	udp any
 	// zeroIsDefault makes a zero or empty value mean the default.
 	zeroIsDefault bool
 	help, example string
@@ -73,7 +76,7 @@ func key[T, V any](k kind[V], field func(*T) *V, d doc) entry[T] {
 		},
 		describe: func(path string) []Key {
 			at := join(path, d.name)
-			own := Key{Path: at + k.each, Type: k.name, Default: literal(d.def), Help: d.help, Example: d.example}
+			own := Key{Path: at + k.each, Type: k.name, Default: literal(d.def), DefaultUDP: literal(d.udp), Help: d.help, Example: d.example}
 			if k.describe == nil {
 				return []Key{own}
 			}
@@ -116,6 +119,16 @@ func (t table[T]) read(r *reader, at *keyPath, n *node) (T, bool) {
 		t.check(r, at, n, &v)
 	}
 	return v, true
+}
+
+// defaults is what no keys at all give, unchecked.
+func (t table[T]) defaults() T {
+	var v T
+	nothing := &node{table: map[string]*node{}}
+	for _, e := range t.entries {
+		e.read(&reader{issues: &issues{}}, nil, nil, nothing, &v)
+	}
+	return v
 }
 
 func (t table[T]) names() []string {

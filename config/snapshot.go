@@ -41,7 +41,7 @@ func rootTable() table[Snapshot] {
 		key(adminTable().kind(), func(s *Snapshot) *Admin { return &s.Admin }, doc{
 			name: "admin", help: "The administrative side: dashboard, API, metrics."}),
 		key(named(listenerTable(), func(l *Listener) *string { return &l.Name }), func(s *Snapshot) *[]Listener { return &s.Listeners }, doc{
-			name: "listeners", help: "A listener, under a name of your own: where connections come in."}),
+			name: "listeners", help: "A listener, under a name of your own: where connections or datagrams come in."}),
 		key(named(clusterTable(), func(c *Cluster) *string { return &c.Name }), func(s *Snapshot) *[]Cluster { return &s.Clusters }, doc{
 			name: "clusters", help: "A cluster, under a name of your own: endpoints that do the same."}),
 	}}
