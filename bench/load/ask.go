@@ -27,6 +27,7 @@ type askRun struct {
 	askers []asker
 	width  int // bytes of a stamp: 8 or 2
 	reuse  int // questions for a socket; 0 = no bound
+	fresh  sources
 	in     []byte
 	total  int64
 	issued int64
@@ -114,7 +115,7 @@ func (r *askRun) issue(i int) error {
 		return nil
 	}
 	if a.fd < 0 {
-		fd, err := connectUDP(&r.addr)
+		fd, err := r.fresh.connect(&r.addr)
 		if err != nil {
 			return err
 		}

@@ -225,6 +225,39 @@ func TestCurve(t *testing.T) {
 	}
 }
 
+// No source comes again while others are left, and one that is taken is passed over.
+func TestSources(t *testing.T) {
+	to := makeAddr([4]byte{127, 0, 0, 1}, 9)
+	var s sources
+	fd, err := s.connect(&to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeFD(fd)
+	var again sources // begins with the same one
+	other, err := again.connect(&to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeFD(other)
+	if again.taken != 2 {
+		t.Errorf("%d sources were tried, want 2", again.taken)
+	}
+	seen := map[rawAddr]bool{}
+	var all sources
+	for range sourcePorts * sourceAddrs {
+		seen[all.next()] = true
+	}
+	if len(seen) != sourcePorts*sourceAddrs {
+		t.Errorf("%d sources, want %d", len(seen), sourcePorts*sourceAddrs)
+	}
+	for a := range seen {
+		if a.Addr[0] != 127 || a.Addr[1] < 64 || a.port() < firstPort {
+			t.Fatalf("source %v, port %d", a.Addr, a.port())
+		}
+	}
+}
+
 // A run of many messages allocates no more than one of few.
 func TestNothingIsAllocatedPerMessage(t *testing.T) {
 	b, err := NewBackend("")

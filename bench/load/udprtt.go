@@ -7,8 +7,8 @@ import (
 
 // UDPRTT is a closed loop over UDP: every socket sends a datagram, waits until
 // the same one is back, and sends the next, until Total round trips are done.
-// With Reuse = 1 each has a port of its own, and a proxy sees nothing but new
-// flows.
+// With Reuse = 1 each comes from an address and port that none came from before,
+// and a proxy sees nothing but new flows.
 type UDPRTT struct {
 	Addr  string // udpecho service, IPv4:PORT
 	Conns int    // sockets, one datagram under way on each; 0 = 64

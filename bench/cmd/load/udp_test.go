@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -219,6 +221,59 @@ func TestSilenceStalls(t *testing.T) {
 				t.Errorf("%s: exit code %d, want 1; %s", c.args, code, text)
 			}
 		})
+	}
+}
+
+// Where each datagram is to be a new flow, none comes from where one came from.
+func TestNewFlows(t *testing.T) {
+	services := startBackend(t)
+	for _, c := range []struct {
+		args    string
+		service string
+	}{{"udprtt -reuse 1 -conns 8 -n 2000", services.UDPEcho}, {"dns -conns 8 -n 2000", services.DNS}} {
+		front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = front.SetReadBuffer(4 << 20)
+		p := &flowCounter{front: front, seen: map[netip.AddrPort]int{}}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.serve(c.service)
+		}()
+		code, r, text := runLoad(t, c.args, front.LocalAddr().String())
+		front.Close()
+		<-ended
+		if code != 0 || r.Units != 2000 || len(p.seen) != 2001 { // and one before the clock starts
+			t.Errorf("%s: exit code %d, %s; %d flows, want 2001", c.args, code, text, len(p.seen))
+		}
+	}
+}
+
+// flowCounter is a proxy with one flow to the backend, a datagram at a time.
+type flowCounter struct {
+	front *net.UDPConn
+	seen  map[netip.AddrPort]int
+}
+
+func (p *flowCounter) serve(backend string) {
+	up, err := net.Dial("udp4", backend)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	b := make([]byte, 2048)
+	for {
+		n, client, err := p.front.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		p.seen[client]++
+		_, _ = up.Write(b[:n])
+		if n, err = up.Read(b); err == nil {
+			_, _ = p.front.WriteToUDPAddrPort(b[:n], client)
+		}
 	}
 }
 
