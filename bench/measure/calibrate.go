@@ -9,51 +9,66 @@ import (
 )
 
 // calibration is a closed loop that shows how much a contender can do at most.
-func (r *Runner) calibration() Workload {
+func (r *Runner) calibration(protocol string) Workload {
 	w := rtt("rtt64", "", 64, 64, 60_000)
+	if protocol == "udp" {
+		w = udpRTT(60_000)
+	}
 	if r.Quick {
 		w.Amount /= 6
 	}
 	return w
 }
 
-// calibrate gives the open loops that have no rate one that all contenders can
-// keep: half of what the slowest of them does at most. Latency at full load is
-// the length of a queue and says nothing of who made it.
+// calibrate gives the open loops that have no rate one that all contenders of
+// the protocol can keep: half of what the slowest of them does at most. Latency at
+// full load is the length of a queue and says nothing of who made it.
 func (r *Runner) calibrate(ctx context.Context) error {
-	open := func(w Workload) bool { return w.seconds > 0 }
-	if !slices.ContainsFunc(r.Workloads, open) {
-		return nil
-	}
-	rate := r.Rate
-	if rate == 0 {
-		cells := r.calibrationCells()
-		for i, c := range cells {
-			got, err := r.timed(ctx, c, cells[i+1:])
-			r.report.Calibration = append(r.report.Calibration, got...)
-			if err != nil {
-				return err
+	for _, protocol := range []string{"tcp", "udp"} {
+		open := func(w Workload) bool { return w.seconds > 0 && w.Protocol == protocol }
+		if !slices.ContainsFunc(r.Workloads, open) {
+			continue
+		}
+		rate, err := r.rateFor(ctx, protocol)
+		if err != nil {
+			return err
+		}
+		for i, w := range r.Workloads {
+			if !open(w) {
+				continue
 			}
+			if rate == 0 {
+				r.skip(Skip{Workload: w.Name, Why: "no contender passed the calibration that gives it its rate"})
+				continue
+			}
+			r.Workloads[i] = w.withRate(rate)
 		}
-		rate = halfOfSlowest(r.report.Calibration)
-	}
-	for i, w := range r.Workloads {
-		if !open(w) {
-			continue
-		}
-		if rate == 0 {
-			r.skip(Skip{Workload: w.Name, Why: "no contender passed the calibration that gives it its rate"})
-			continue
-		}
-		r.Workloads[i] = w.withRate(rate)
 	}
 	return nil
 }
 
+// rateFor is the given rate, or what the contenders show; 0 = nobody passed.
+func (r *Runner) rateFor(ctx context.Context, protocol string) (float64, error) {
+	if r.Rate != 0 {
+		return r.Rate, nil
+	}
+	var samples []Sample
+	cells := r.calibrationCells(protocol)
+	for i, c := range cells {
+		got, err := r.timed(ctx, c, cells[i+1:])
+		samples = append(samples, got...)
+		r.report.Calibration = append(r.report.Calibration, got...)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return halfOfSlowest(samples), nil
+}
+
 // calibrationCells are all that have a program between, or direct where nobody has.
-func (r *Runner) calibrationCells() []planned {
+func (r *Runner) calibrationCells(protocol string) []planned {
 	var list []planned
-	w := r.calibration()
+	w := r.calibration(protocol)
 	for _, c := range r.Contenders {
 		if !c.isDirect() && c.supports(w.Protocol) {
 			list = append(list, planned{0, w, c})

@@ -31,11 +31,21 @@ type Sample struct {
 	refused bool // Failed, because the contender didn't start
 }
 
+// Lost is how many datagrams the generator missed.
+func (s Sample) Lost() int64 {
+	var r struct{ Lost int64 }
+	_ = json.Unmarshal(s.Load, &r) // there may be nothing
+	return r.Lost
+}
+
 // Outcome says in a few words what came of it.
 func (s Sample) Outcome() string {
 	what := fmt.Sprintf("busy %.2f s, wall %.2f s", s.Busy, s.Wall)
 	if s.PssMany > 0 {
 		what = fmt.Sprintf("%.0f KiB, then %.0f KiB", s.PssFew, s.PssMany)
+	}
+	if n := s.Lost(); n > 0 {
+		what += fmt.Sprintf(", %d lost", n)
 	}
 	if s.Failed != "" {
 		what = "failed: " + s.Failed

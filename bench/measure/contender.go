@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"weir/bench/peers"
@@ -39,7 +40,7 @@ type Contender struct {
 	Name      string   `json:"name"`
 	Version   string   `json:"version,omitempty"`
 	Protocols []string `json:"protocols,omitempty"` // tcp, udp; direct has none, and does all
-	Command   []string `json:"command,omitempty"`   // CONFIG stands for the file's path, LISTEN and BACKEND for addresses
+	Command   []string `json:"command,omitempty"`   // CONFIG stands for the file's path, LISTEN and BACKEND for addresses, PROTOCOL and RESPONSES as in peers.Values
 	Config    string   `json:"config,omitempty"`    // its files, one for each protocol, filled in but for addresses
 
 	program      string // its path; results are for other machines and have its name only
@@ -135,7 +136,7 @@ func newContender(name string, bin Binaries) (Contender, error) {
 			continue
 		}
 		c.Protocols = append(c.Protocols, protocol)
-		text, err := c.config(protocol, peers.Values{Listen: "LISTEN", Backend: "BACKEND", Responses: 1, Admin: "ADMIN", Dir: "DIR"})
+		text, err := c.config(protocol, peers.Values{Listen: "LISTEN", Backend: "BACKEND", Responses: 1, FlowTimeout: churnTimeout, Admin: "ADMIN", Dir: "DIR"})
 		if err != nil {
 			return Contender{}, err
 		}
@@ -168,7 +169,7 @@ func (c Contender) start(ctx context.Context, free *ports, dir string, w Workloa
 	if err != nil {
 		return nil, "", err
 	}
-	text, err := c.config(protocol, peers.Values{Listen: listen, Backend: backend, Responses: w.responses, Admin: admin, Dir: dir})
+	text, err := c.config(protocol, peers.Values{Listen: listen, Backend: backend, Responses: w.responses, FlowTimeout: w.flowTimeout, Admin: admin, Dir: dir})
 	if err != nil {
 		return nil, "", err
 	}
@@ -179,7 +180,9 @@ func (c Contender) start(ctx context.Context, free *ports, dir string, w Workloa
 	}
 	args := slices.Clone(c.Command)
 	args[0] = c.program
-	fill := map[string]string{"CONFIG": file, "LISTEN": listen, "BACKEND": backend}
+	fill := map[string]string{
+		"CONFIG": file, "PROTOCOL": protocol, "LISTEN": listen, "BACKEND": backend, "RESPONSES": strconv.Itoa(w.responses),
+	}
 	for i, arg := range args {
 		if value, ok := fill[arg]; ok {
 			args[i] = value

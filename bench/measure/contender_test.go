@@ -71,7 +71,7 @@ func serve(t *testing.T, bin Binaries) map[string]string {
 }
 
 // begin starts a contender of that name, or skips the test where it isn't here.
-func begin(t *testing.T, bin Binaries, free *ports, name, protocol, backend string) string {
+func begin(t *testing.T, bin Binaries, free *ports, name string, w Workload, backend string) string {
 	t.Helper()
 	c, err := newContender(name, bin)
 	if errors.Is(err, errNoProgram) && name != "go" && name != "gnet" && name != Weir {
@@ -87,7 +87,7 @@ func begin(t *testing.T, bin Binaries, free *ports, name, protocol, backend stri
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p, addr, err := c.start(context.Background(), free, dir, Workload{Protocol: protocol}, backend)
+	p, addr, err := c.start(context.Background(), free, dir, w, backend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestContendersRelayTCP(t *testing.T) {
 				{"bulk", "bulk -bytes 30000000"},
 				{"once", "conn -conns 8 -n 100"},
 			} {
-				addr := begin(t, bin, &free, name, "tcp", services[load.service])
+				addr := begin(t, bin, &free, name, Workload{Protocol: "tcp"}, services[load.service])
 				cmd := exec.CommandContext(t.Context(), bin.Load, append(strings.Fields(load.args), "-addr", addr)...)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Errorf("%s: %v\n%s", load.args, err, out)
@@ -136,14 +136,47 @@ func TestContendersRelayUDP(t *testing.T) {
 		}
 		tested++
 		t.Run(k.name, func(t *testing.T) {
-			addr := begin(t, bin, &free, k.name, "udp", datagramEcho(t))
+			addr := begin(t, bin, &free, k.name, Workload{Protocol: "udp"}, datagramEcho(t))
 			for flow := range 200 {
 				exchange(t, addr, fmt.Sprintf("flow %d", flow))
 			}
 		})
 	}
-	if tested < 4 {
+	if tested < 5 {
 		t.Errorf("only %d contenders do UDP", tested)
+	}
+}
+
+// Every row of UDP, with little work: it takes more than a datagram there and
+// back. A peer may lose what its buffers don't hold: that is its result.
+func TestContendersDoUDPWork(t *testing.T) {
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var free ports
+	services := serve(t, bin)
+	for _, k := range kinds(bin) {
+		if _, ok := k.templates["udp"]; !ok {
+			continue
+		}
+		t.Run(k.name, func(t *testing.T) {
+			for _, w := range udp() {
+				if (w.Name == "udp-bulk" || w.Name == "udp-flood") && isPeer(k.name) {
+					continue
+				}
+				w.Amount /= 20
+				addr := begin(t, bin, &free, k.name, w, services[w.service])
+				cmd := exec.CommandContext(t.Context(), bin.Load, w.args(addr, w.Amount, false)...)
+				if w.seconds > 0 {
+					w.Realtime = false
+					cmd.Args = append([]string{bin.Load}, w.withRate(1000).args(addr, 200, false)...)
+				}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: %v\n%s", w.Name, err, out)
+				}
+			}
+		})
 	}
 }
 

@@ -71,7 +71,7 @@ func BuildRelays(ctx context.Context, root, bin string) error {
 		{"go", "build", "-trimpath", "-o", to.Go, "./bench/relay/goio"},
 	}
 	if _, err := exec.LookPath("cc"); err == nil {
-		commands = append(commands, []string{"cc", "-O2", "-pthread", "-o", to.C, "bench/relay/c/relay.c"})
+		commands = append(commands, []string{"cc", "-O2", "-pthread", "-o", to.C, "bench/relay/c/relay.c", "bench/relay/c/udp.c"})
 	}
 	for _, args := range commands {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)

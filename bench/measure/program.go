@@ -15,7 +15,7 @@ type kind struct {
 	name      string
 	path      string            // of the program, or its name on the PATH
 	templates map[string]string // of peers, by protocol; "" for one that takes its addresses as arguments
-	args      []string          // CONFIG, LISTEN and BACKEND stand for what they are in a cell
+	args      []string          // CONFIG, PROTOCOL, LISTEN, BACKEND and RESPONSES stand for what they are in a cell
 	version   func(path string) string
 	hint      string // how to get the program
 	session   int    // descriptors of a TCP session; 0 = 2
@@ -50,7 +50,7 @@ func kinds(bin Binaries) []kind {
 		envoy("envoy"), envoy("envoy-best"),
 		{"gnet", bin.Gnet, tcp(""), flags, builtWith("github.com/panjf2000/gnet/v2"), relay, 0},
 		{"go", bin.Go, tcp(""), flags, builtWith(""), relay, 6},
-		{"c", bin.C, tcp(""), []string{"LISTEN", "BACKEND"}, firstLine("-v"), relay + " where there is a C compiler", 0},
+		{"c", bin.C, map[string]string{"tcp": "", "udp": ""}, []string{"PROTOCOL", "LISTEN", "BACKEND", "RESPONSES"}, firstLine("-v"), relay + " where there is a C compiler", 0},
 	}
 }
 

@@ -16,9 +16,9 @@ func fakeRunner(sample func(Contender, Workload) Sample) *Runner {
 	both := []string{"tcp", "udp"}
 	r := &Runner{
 		Contenders: []Contender{
-			{Name: Direct}, {Name: Weir, Protocols: tcp}, {Name: "haproxy", Protocols: tcp}, {Name: "haproxy-best", Protocols: tcp},
+			{Name: Direct}, {Name: Weir, Protocols: both}, {Name: "haproxy", Protocols: tcp}, {Name: "haproxy-best", Protocols: tcp},
 			{Name: "nginx", Protocols: both}, {Name: "nginx-best", Protocols: both}, {Name: "envoy", Protocols: both}, {Name: "envoy-best", Protocols: both},
-			{Name: "gnet", Protocols: tcp}, {Name: "go", Protocols: tcp}, {Name: "c", Protocols: tcp}, {Name: DirectAgain},
+			{Name: "gnet", Protocols: tcp}, {Name: "go", Protocols: tcp}, {Name: "c", Protocols: both}, {Name: DirectAgain},
 		},
 		Rounds: 1, Quiet: 1,
 	}
@@ -36,8 +36,13 @@ func fine(_ Contender, w Workload) Sample {
 
 func onlyTCP(name string) []Workload { return []Workload{{Name: name, Protocol: "tcp", Amount: 1}} }
 
-// A quick run has so many cells: 19 workloads over TCP by 12, memory by 10 and
-// four over UDP by six.
+// A quick run has so many cells: 19 workloads over TCP by 12 and six over UDP by
+// eight; memory by 10 and by six. The rates come from as many that aren't direct.
+const (
+	quickCells       = 19*12 + 6*8 + 10 + 6
+	quickCalibration = 10 + 6
+)
+
 func TestQuickPlan(t *testing.T) {
 	cells := 0
 	r := fakeRunner(func(c Contender, w Workload) Sample { cells++; return fine(c, w) })
@@ -46,10 +51,10 @@ func TestQuickPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 19*12 + 10 + 4*6; len(report.Samples) != want || cells != want+10 || len(report.Calibration) != 10 {
-		t.Errorf("%d samples and %d of calibration in %d cells, want %d and 10", len(report.Samples), len(report.Calibration), cells, want)
+	if len(report.Samples) != quickCells || cells != quickCells+quickCalibration || len(report.Calibration) != quickCalibration {
+		t.Errorf("%d samples and %d of calibration in %d cells, want %d and %d", len(report.Samples), len(report.Calibration), cells, quickCells, quickCalibration)
 	}
-	if want := 4 * 6; len(report.Skipped) != want {
+	if want := 7 * 4; len(report.Skipped) != want {
 		t.Errorf("%d skips, want %d: %+v", len(report.Skipped), want, report.Skipped)
 	}
 	for _, s := range report.Samples {
@@ -111,6 +116,67 @@ func TestCalibrationThatNobodyPasses(t *testing.T) {
 	report, err := r.Run(t.Context())
 	if err != nil || len(report.Samples) != 0 || len(report.Skipped) != 1 || report.Skipped[0].Workload != "open" {
 		t.Errorf("samples %+v, skipped %+v, %v", report.Samples, report.Skipped, err)
+	}
+}
+
+// Each protocol has a rate of its own, of those who speak it.
+func TestCalibrationByProtocol(t *testing.T) {
+	r := fakeRunner(func(c Contender, w Workload) Sample {
+		seconds := `{"seconds":1,"latency_us":{"p99_9":100}}`
+		if c.Name == "haproxy" || w.Name == "udp-rtt" && c.Name == "nginx" {
+			seconds = `{"seconds":4,"latency_us":{"p99_9":100}}`
+		}
+		if w.Name == "udp-rtt" && c.Name == "envoy" {
+			seconds = `{"seconds":8,"lost":1}`
+			return Sample{Amount: 1000, Busy: 1, Load: []byte(seconds), Failed: "datagrams lost"}
+		}
+		return Sample{Amount: 1000, Busy: 1, Load: []byte(seconds)}
+	})
+	r.Workloads, _ = ChooseWorkloads(AllWorkloads(false), []string{"udp-open", "open"})
+	report, err := r.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Calibration) != quickCalibration {
+		t.Errorf("%d samples of calibration, want %d", len(report.Calibration), quickCalibration)
+	}
+	for _, w := range report.Workloads {
+		if w.Rate != 120 { // half of 1000 in 4 s, to two digits
+			t.Errorf("%s: rate %v, want 120", w.Name, w.Rate)
+		}
+		if w.Name == "udp-open" && strings.Join(w.args("A", w.Amount, false), " ") != "udpopen -conns 64 -size 64 -loss 0.001 -rate 120 -addr A -n 360 -realtime" {
+			t.Errorf("arguments %q", w.args("A", w.Amount, false))
+		}
+	}
+}
+
+// Loss on a machine that others held up says nothing of the contender; on a quiet
+// one it is a failure.
+func TestLossOnADisturbedMachine(t *testing.T) {
+	for _, c := range []struct {
+		steal  float64
+		failed bool
+	}{{0.5, false}, {0, true}} {
+		tries := 0
+		r := fakeRunner(func(who Contender, w Workload) Sample {
+			s := fine(who, w)
+			if tries++; tries == 1 {
+				s.Steal, s.Failed, s.Load = c.steal, "datagrams lost: 1 of 9", []byte(`{"lost":1}`)
+			}
+			return s
+		})
+		r.Contenders, r.Workloads = r.Contenders[1:2], []Workload{{Name: "u", Protocol: "udp", Amount: 1}}
+		report, err := r.Run(t.Context())
+		if err != nil || len(report.Samples) == 0 {
+			t.Fatalf("samples %+v, %v", report.Samples, err)
+		}
+		first := report.Samples[0]
+		if c.failed != (first.Failed != "") || c.failed == strings.Contains(first.Discarded, "lost datagrams") || c.failed != (len(report.Samples) == 1) {
+			t.Errorf("steal %g: samples %+v", c.steal, report.Samples)
+		}
+		if row := report.Summary.Rows[0]; c.failed != (row.Failed != "") || c.failed != (row.Lost == 1) {
+			t.Errorf("steal %g: row %+v", c.steal, row)
+		}
 	}
 }
 
@@ -215,7 +281,7 @@ func TestQuickRunRepeatsLittle(t *testing.T) {
 	})
 	r.Quick, r.Quiet, r.Workloads = true, 1, AllWorkloads(true)
 	report, err := r.Run(t.Context())
-	if got, want := len(report.Samples)+len(report.Calibration), 262+10+quickRepeats; err != nil || got != want {
+	if got, want := len(report.Samples)+len(report.Calibration), quickCells+quickCalibration+quickRepeats; err != nil || got != want {
 		t.Errorf("%d samples, want %d; %v", got, want, err)
 	}
 }

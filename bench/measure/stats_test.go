@@ -1,6 +1,11 @@
 package measure
 
-import "testing"
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
 
 func TestSpreadOf(t *testing.T) {
 	for _, c := range []struct {
@@ -124,6 +129,34 @@ func TestSummarize(t *testing.T) {
 	}
 	if relay.Peer != "go" || relay.Verdict != Dearer || relay.Better {
 		t.Errorf("against a relay: %+v", relay)
+	}
+}
+
+// What was lost is in the row, whatever else is; what was lost in a sample that
+// doesn't count isn't.
+func TestSummarizeLoss(t *testing.T) {
+	w := Workload{Name: "u", Figure: Latency, Protocol: "udp", Unit: "us", Percentile: "p99_9"}
+	sample := func(who string, round, lost int) Sample {
+		return Sample{Workload: "u", Contender: who, Round: round, Amount: 9, Load: fmt.Appendf(nil, `{"lost":%d,"latency_us":{"p99_9":5}}`, lost)}
+	}
+	gone, bad := sample(Weir, 3, 100), sample("nginx", 2, 40)
+	gone.Discarded, bad.Failed = "steal", "datagrams lost: 40 of 9"
+	samples := []Sample{sample(Weir, 1, 2), sample(Weir, 2, 1), gone, sample("nginx", 1, 0), bad, sample("envoy", 1, 0)}
+	r := Report{Workloads: []Workload{w}, Contenders: []Contender{{Name: Weir}, {Name: "nginx"}, {Name: "envoy"}}, Subject: Weir}
+	r.Summary = Summarize(r.Workloads, r.Contenders, samples, Weir)
+	for i, want := range []int64{3, 40, 0} {
+		if got := r.Summary.Rows[i].Lost; got != want {
+			t.Errorf("%s lost %d, want %d", r.Summary.Rows[i].Contender, got, want)
+		}
+	}
+	var table bytes.Buffer
+	if err := WriteTable(&table, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"thrown away  lost\n", "5 (3 lost)", "failed: datagrams lost: 40 of 9"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, &table)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ func TestChooseWorkloads(t *testing.T) {
 	for _, c := range []struct{ names, want string }{
 		{"conn,rtt1", "conn rtt1"},
 		{"bulk", "bulk"}, // a workload's name goes before its group's
-		{"udp", "udp-rtt udp-dns udp-flood udp-bulk"},
+		{"udp", "udp-rtt udp-dns udp-churn udp-flood udp-bulk udp-open udp-idle"},
 		{"growth", "rtt1000 rtt10 rtt100 rtt4000 rtt8000"},
 		{"rtt10,growth", "rtt10 rtt1000 rtt100 rtt4000 rtt8000"},
 		{"round-trips,latency", "rtt1 rtt64 rtt1000 rtt1-1k rtt64-1k rtt1000-1k rtt1-16k rtt64-16k rtt1000-16k open mix"},
@@ -40,8 +40,8 @@ func TestAllWorkloadsAreWhole(t *testing.T) {
 			t.Errorf("%s: quick does %d of %d", w.Name, quick[i].Amount, w.Amount)
 		}
 	}
-	if len(full) != 24 {
-		t.Errorf("%d workloads, want 24", len(full))
+	if len(full) != 27 {
+		t.Errorf("%d workloads, want 27", len(full))
 	}
 }
 

@@ -15,6 +15,7 @@ type Row struct {
 	Cost      Spread  `json:"cost"`              // marginal: less direct's of the same round; a latency or memory as it is
 	Process   *Spread `json:"process,omitempty"` // CPU time of the contender's processes; only beside a cost
 	Failed    string  `json:"failed,omitempty"`  // the first failure; then there is no cost
+	Lost      int64   `json:"lost,omitempty"`    // UDP: datagrams that didn't come, in all rounds that count
 	Discarded int     `json:"discarded"`         // samples thrown away
 }
 
@@ -51,6 +52,7 @@ type Growth struct {
 type figures struct {
 	total, process byRound
 	failed         string
+	lost           int64
 	discarded      int
 }
 
@@ -76,7 +78,7 @@ func Summarize(workloads []Workload, contenders []Contender, samples []Sample, s
 			if f == nil {
 				continue
 			}
-			row := Row{Workload: w.Name, Contender: c.Name, Unit: w.Unit, Failed: f.failed, Discarded: f.discarded}
+			row := Row{Workload: w.Name, Contender: c.Name, Unit: w.Unit, Failed: f.failed, Lost: f.lost, Discarded: f.discarded}
 			if f.failed == "" {
 				cost := f.total
 				if w.Figure != Memory {
@@ -136,6 +138,9 @@ func collect(w Workload, samples []Sample) map[string]*figures {
 		if f == nil {
 			f = &figures{total: byRound{}, process: byRound{}}
 			all[s.Contender] = f
+		}
+		if s.Discarded == "" {
+			f.lost += s.Lost()
 		}
 		switch {
 		case s.Failed != "":

@@ -47,7 +47,11 @@ func writeWorkload(w io.Writer, r Report, work Workload) {
 	if work.seconds > 0 {
 		fmt.Fprintf(w, "%.0f messages a second, %d in all\n", work.Rate, work.Amount)
 	}
-	fmt.Fprintf(w, "contender\t%s\tmachine\tprocess\trounds\tthrown away\n", figure)
+	lost := ""
+	if work.Protocol == "udp" {
+		lost = "\tlost"
+	}
+	fmt.Fprintf(w, "contender\t%s\tmachine\tprocess\trounds\tthrown away%s\n", figure, lost)
 	for _, row := range r.Summary.Rows {
 		if row.Workload == work.Name {
 			writeRow(w, work, row)
@@ -83,7 +87,11 @@ func writeRow(w io.Writer, work Workload, row Row) {
 			cost, process, n = "", "", row.Total.N
 		}
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", row.Contender, cost, total, process, n, row.Discarded)
+	lost := ""
+	if work.Protocol == "udp" {
+		lost = fmt.Sprintf("\t%d", row.Lost)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d%s\n", row.Contender, cost, total, process, n, row.Discarded, lost)
 }
 
 func writeGrowth(w io.Writer, list []Growth) {
@@ -131,7 +139,7 @@ func writeMatrix(w io.Writer, r Report) {
 }
 
 // medianOf is a matrix' entry: - where nothing was to be measured, none where
-// every sample was thrown away.
+// every sample was thrown away. A figure that datagrams were lost for says so.
 func medianOf(row Row, there, direct bool) string {
 	s := row.Cost
 	if direct && row.Total != nil {
@@ -144,6 +152,8 @@ func medianOf(row Row, there, direct bool) string {
 		return "failed"
 	case s.N == 0:
 		return "none"
+	case row.Lost > 0:
+		return fmt.Sprintf("%s (%d lost)", digits(s.Median), row.Lost)
 	default:
 		return digits(s.Median)
 	}

@@ -14,7 +14,7 @@ type Figure string
 // The figures. Lower is better in all of them.
 const (
 	Cost    Figure = "cost"    // busy time of the whole machine for one unit of work, less direct's
-	Memory  Figure = "memory"  // growth of the contender's Pss for one connection
+	Memory  Figure = "memory"  // growth of the contender's Pss for one connection, or flow
 	Latency Figure = "latency" // a percentile of an open loop's latencies; direct's is shown, not subtracted
 )
 
@@ -35,12 +35,14 @@ type Workload struct {
 	Rate       float64  `json:"rate,omitempty"`       // open loop: messages per second, the same for all contenders
 	Realtime   bool     `json:"realtime,omitempty"`   // load and backend run before all ordinary threads: lateness is the contender's
 
-	service   string  // of the backend
-	responses int     // UDP: answers to a flow, where its client never sends again
-	seconds   float64 // open loop: length of the schedule; the amount follows from it and the rate
+	service     string  // of the backend
+	responses   int     // UDP: answers to a flow, where its client never sends again
+	flowTimeout string  // UDP: of a flow that nothing but a timeout can end, in seconds; empty: as it comes
+	seconds     float64 // open loop: length of the schedule; the amount follows from it and the rate
 }
 
-// Idle connections: memory is the difference between these two numbers of them.
+// Idle connections, or flows: memory is the difference between these two numbers of
+// them.
 const (
 	idleFew  = 1000
 	idleMany = 8000

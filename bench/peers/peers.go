@@ -16,6 +16,7 @@ type Values struct {
 	Backend      string // where it forwards to, IPv4:PORT
 	Protocol     string // tcp or udp, where one template serves both
 	Responses    int    // UDP: answers after which a flow is over; 0 = it goes on
+	FlowTimeout  string // UDP: of a flow, as "0.25s", for who can't end it after an answer; empty = as it comes
 	Admin        string // admin address of weir and Envoy
 	Dir          string // a folder of the run's own, for pid files and logs
 	StreamModule string // NGINX: path of the stream module; empty when built in

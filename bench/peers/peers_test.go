@@ -57,6 +57,31 @@ func TestRenderPlaceholders(t *testing.T) {
 	}
 }
 
+// Flows end with their answer, or soon, only where a workload asks for it.
+func TestRenderFlows(t *testing.T) {
+	v := peers.Values{Listen: "127.0.0.1:1", Backend: "127.0.0.1:2", Admin: "127.0.0.1:3", Protocol: "udp", Dir: "/run/x"}
+	for name, line := range map[string]string{
+		"weir.toml": "udp = { responses = 1 }", "nginx-udp.conf": "proxy_responses 1;", "nginx-best-udp.conf": "proxy_responses 1;",
+		"envoy-udp.yaml": "idle_timeout: 0.25s", "envoy-best-udp.yaml": "idle_timeout: 0.25s",
+	} {
+		short := v
+		short.Responses, short.FlowTimeout = 1, "0.25s"
+		for values, want := range map[peers.Values]bool{v: false, short: true} {
+			text, err := peers.Render(name, values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(text, line) != want {
+				t.Errorf("%s, %d responses: has %q: %t\n%s", name, values.Responses, line, !want, text)
+			}
+		}
+	}
+	v.Protocol, v.Responses = "tcp", 1
+	if text, err := peers.Render("weir.toml", v); err != nil || strings.Contains(text, "udp") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 func TestRenderUnknown(t *testing.T) {
 	if _, err := peers.Render("traefik.yaml", peers.Values{}); err == nil {
 		t.Fatal("no error for an unknown name")

@@ -48,7 +48,7 @@ func TestCommandLineIsRefused(t *testing.T) {
 
 func TestChosen(t *testing.T) {
 	o, err := parse(strings.Fields("-quick -workloads udp,rtt1 -contenders direct"), io.Discard)
-	if err != nil || len(o.runner.Workloads) != 5 || o.contenders == nil || len(o.contenders) != 0 || !o.runner.Quick {
+	if err != nil || len(o.runner.Workloads) != 8 || o.contenders == nil || len(o.contenders) != 0 || !o.runner.Quick {
 		t.Errorf("%+v, %v", o, err)
 	}
 	if o, err = parse(nil, io.Discard); err != nil || len(o.runner.Workloads) != len(measure.AllWorkloads(false)) || o.contenders != nil {

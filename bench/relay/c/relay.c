@@ -1,10 +1,13 @@
 // relay is the floor of a TCP proxy: two threads, each with a listening socket
 // (SO_REUSEPORT) and an epoll set of its own, no timeouts, no checks, no logs.
 // It copies through one buffer a thread, and splices a direction that fills it.
+// udp.c is the same for UDP.
 //
-//   relay LISTEN BACKEND    both IPv4:PORT
-//   relay -v                what it was compiled with
+//   relay tcp LISTEN BACKEND              both IPv4:PORT
+//   relay udp LISTEN BACKEND [RESPONSES]  answers after which a flow is over
+//   relay -v                              what it was compiled with
 #define _GNU_SOURCE
+#include "relay.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +21,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { THREADS = 2, BUFFER = 64 << 10, SPLICE = 256 << 10, SMALL = 16 << 10, TURNS = 16, BATCH = 256 };
+enum { BUFFER = 64 << 10, SPLICE = 256 << 10, SMALL = 16 << 10, TURNS = 16, BATCH = 256 };
 
 // end is one socket of a session, and the direction that is read from it.
 struct end {
@@ -28,9 +31,15 @@ struct end {
 	bool connected, rdhup, eof, shut, big, dead;
 };
 
-static struct sockaddr_in listen_at, backend;
+struct sockaddr_in listen_at, backend;
+int responses;
 
-static void die(const char *what) { perror(what); exit(1); }
+void die(const char *what) { perror(what); exit(1); }
+
+void start(void *(*loop)(void *), void *arg) {
+	pthread_t t;
+	if (pthread_create(&t, NULL, loop, arg)) die("pthread_create");
+}
 
 // fill makes sure of a pipe, and puts n bytes into it: an empty one takes BUFFER.
 static bool fill(struct end *a, const char *b, size_t n) {
@@ -167,11 +176,13 @@ static bool parse(char *text, struct sockaddr_in *a) {
 }
 
 int main(int argc, char **argv) {
-	pthread_t t;
 	if (argc == 2 && strcmp(argv[1], "-v") == 0) return puts("epoll relay in C, compiler " __VERSION__) < 0;
-	if (argc != 3 || !parse(argv[1], &listen_at) || !parse(argv[2], &backend)) return fputs("usage: relay LISTEN BACKEND, each IPv4:PORT\n", stderr), 2;
+	bool udp = argc > 1 && strcmp(argv[1], "udp") == 0;
+	if (argc < 4 || argc > 5 || (!udp && strcmp(argv[1], "tcp")) || !parse(argv[2], &listen_at) || !parse(argv[3], &backend))
+		return fputs("usage: relay tcp|udp LISTEN BACKEND [RESPONSES], addresses as IPv4:PORT\n", stderr), 2;
+	if (argc == 5) responses = atoi(argv[4]);
 	signal(SIGPIPE, SIG_IGN);
-	for (int i = 1; i < THREADS; i++)
-		if (pthread_create(&t, NULL, run, NULL)) die("pthread_create");
+	if (udp) relay_udp();
+	for (int i = 1; i < THREADS; i++) start(run, NULL);
 	run(NULL);
 }
