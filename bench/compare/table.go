@@ -42,6 +42,16 @@ func write(out io.Writer, before, after measure.Report) error {
 			}
 		}
 	}
+	for _, run := range []struct {
+		when string
+		measure.Report
+	}{{"OLD", before}, {"NEW", after}} {
+		for _, row := range run.Summary.Rows {
+			if row.Lost > 0 && row.Failed == "" {
+				fmt.Fprintf(t, "%s: %s lost %d datagrams in %s\n", run.when, row.Contender, row.Lost, row.Workload)
+			}
+		}
+	}
 	return t.Flush()
 }
 

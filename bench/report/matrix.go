@@ -18,7 +18,7 @@ type matrix struct {
 	Span    int // columns in all
 }
 
-// note is why cells have no figure.
+// note is why cells have no figure, or one that isn't all there is to say.
 type note struct {
 	Why string
 	Who []string // contenders
@@ -159,7 +159,7 @@ func (m *matrix) row(r measure.Report, w measure.Workload) matrixRow {
 	}
 	for _, c := range m.Columns {
 		cell := m.cell(r, w, c.Name, rows)
-		if found && c.Name == best.Peer && cell.Note == 0 {
+		if found && c.Name == best.Peer && cell.Class == "" {
 			cell.Class += " best"
 			cell.Title += "; the best peer here"
 		}
@@ -212,7 +212,12 @@ func (m *matrix) cell(r measure.Report, w measure.Workload, name string, rows ma
 		if row.Discarded > 0 {
 			title += fmt.Sprintf(", %d thrown away", row.Discarded)
 		}
-		return matrixCell{Text: num(row.Cost.Median), Title: title}
+		cell := matrixCell{Text: num(row.Cost.Median), Title: title}
+		if row.Lost > 0 {
+			why := lossOf(w.Name, row.Lost)
+			cell.Note, cell.Title = m.note(name, why), title+"; "+why
+		}
+		return cell
 	}
 	for _, s := range r.Skipped {
 		// Without a contender it is a workload that nobody did.
@@ -226,8 +231,18 @@ func (m *matrix) cell(r measure.Report, w measure.Workload, name string, rows ma
 	return m.without("none", name, w.Name+": not measured")
 }
 
+// lossOf says what a figure doesn't.
+func lossOf(workload string, lost int64) string {
+	return fmt.Sprintf("%s: lost %s", workload, plural(int(lost), "datagram"))
+}
+
 // without is a cell that has no figure, with a footnote that says why.
 func (m *matrix) without(text, who, why string) matrixCell {
+	return matrixCell{Text: text, Title: who + ": " + why, Class: text, Note: m.note(who, why)}
+}
+
+// note is the number of the footnote that says why, of somebody else too.
+func (m *matrix) note(who, why string) int {
 	i := slices.IndexFunc(m.Notes, func(n *note) bool { return n.Why == why })
 	if i < 0 {
 		i = len(m.Notes)
@@ -236,5 +251,5 @@ func (m *matrix) without(text, who, why string) matrixCell {
 	if n := m.Notes[i]; !slices.Contains(n.Who, who) {
 		n.Who = append(n.Who, who)
 	}
-	return matrixCell{Text: text, Title: who + ": " + why, Class: text, Note: i + 1}
+	return i + 1
 }

@@ -106,6 +106,8 @@ func warningsOf(r measure.Report) []string {
 	for _, row := range r.Summary.Rows {
 		if row.Contender == r.Subject && row.Failed != "" {
 			list = append(list, fmt.Sprintf("%s failed in %s: %s", row.Contender, row.Workload, row.Failed))
+		} else if row.Contender == r.Subject && row.Lost > 0 {
+			list = append(list, fmt.Sprintf("%s lost datagrams: %s", row.Contender, lossOf(row.Workload, row.Lost)))
 		}
 	}
 	return list
@@ -126,7 +128,7 @@ var abouts = map[string]string{
 	"latency":     "An open loop at a fixed rate below saturation: each message is timed from when it should have been sent, so a stall counts for all who would have come meanwhile.",
 	"memory":      "Growth of Pss over all of the contender's processes, for each connection more.",
 	"growth":      "The same round trips over ever more connections. What grows is the price of looking after many.",
-	"udp":         "Datagrams, each flow with a port of its own on the client's side.",
+	"udp":         "Datagrams, each flow with a port of its own on the client's side. At a fixed rate a lost datagram counts as one that took until it was given up.",
 }
 
 func sectionOf(r measure.Report, group string, index int) (section, error) {
@@ -150,8 +152,8 @@ func sectionOf(r measure.Report, group string, index int) (section, error) {
 			})
 		}
 	}
-	if group == "latency" {
-		s.Calibration = calibrationOf(r)
+	if group == "latency" || group == "udp" {
+		s.Calibration = calibrationOf(r, group)
 	}
 	for i, w := range r.Workloads {
 		if w.Group != group {
@@ -186,6 +188,9 @@ func workOf(r measure.Report, w measure.Workload, index int) (work, error) {
 	switch w.Figure {
 	case measure.Memory:
 		v.What = w.Unit + " for a connection"
+		if w.Protocol == "udp" {
+			v.What = w.Unit + " for a flow"
+		}
 	case measure.Latency:
 		v.What = strings.ReplaceAll(w.Percentile, "_", ".") + ", " + w.Unit
 	default:

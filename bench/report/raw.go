@@ -33,6 +33,9 @@ func rawOf(r measure.Report, w measure.Workload) rawTable {
 	if w.Figure != measure.Memory {
 		t.Head = append(t.Head, "busy, s", "wall, s", "process, s", "steal, %", "foreign, s")
 	}
+	if hasLoss(w) {
+		t.Head = append(t.Head, "lost")
+	}
 	values := measure.Values(w, r.Samples)
 	for _, c := range r.Contenders {
 		for _, s := range r.Samples {
@@ -43,6 +46,9 @@ func rawOf(r measure.Report, w measure.Workload) rawTable {
 	}
 	return t
 }
+
+// hasLoss reports whether datagrams can be lost and the rest be measured.
+func hasLoss(w measure.Workload) bool { return w.Protocol == "udp" && w.Figure != measure.Memory }
 
 func rawRowOf(w measure.Workload, s measure.Sample, values map[int]float64) rawRow {
 	row := rawRow{Who: s.Contender, Out: s.Failed != "" || s.Discarded != ""}
@@ -70,6 +76,9 @@ func rawRowOf(w measure.Workload, s measure.Sample, values map[int]float64) rawR
 	add(s.Wall)
 	add(s.Process)
 	row.Cells = append(row.Cells, fmt.Sprintf("%.2f", 100*s.Steal), fmt.Sprintf("%.3f", s.Foreign))
+	if hasLoss(w) {
+		row.Cells = append(row.Cells, count(s.Lost()))
+	}
 	return row
 }
 
@@ -97,10 +106,14 @@ func latencyCells(s measure.Sample) []string {
 	return cells
 }
 
-// calibrationOf is what gave the open loops their rate: half of the slowest.
-func calibrationOf(r measure.Report) rawTable {
+// calibrationOf is what gave the open loops of a section their rate: half of the
+// slowest. Datagrams have their own.
+func calibrationOf(r measure.Report, group string) rawTable {
 	t := rawTable{Head: []string{"contender", "round trips", "wall, s", "a second"}}
 	for _, s := range r.Calibration {
+		if strings.HasPrefix(s.Workload, "udp-") != (group == "udp") {
+			continue
+		}
 		row := rawRow{Who: s.Contender, Out: s.Failed != "" || s.Discarded != "", Note: noteOf(s)}
 		seconds := s.Wall
 		if result, ok := resultOf(s); ok && result.Seconds > 0 {

@@ -55,13 +55,16 @@ func TestWholeRun(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"Some Processor 9000", "Linux 6.18.44", "cubic", "5, contenders in turn", "2026-11-23 22:00 UTC", "skipped: no C compiler <small>(c)",
-		"skipped: forwards no UDP <small>(haproxy, haproxy-best, gnet, go)", "failed: data lost or altered", "thrown away: steal was 3.4 %", "make bench OUT=DIR", "load rtt -conns 64 -size 64 -n 120000 -addr ADDR", "Where the rate comes from"} {
+		"skipped: forwards no UDP <small>(haproxy, haproxy-best, gnet, go)", "failed: data lost or altered", "thrown away: steal was 3.4 %", "make bench OUT=DIR", "load rtt -conns 64 -size 64 -n 120000 -addr ADDR", "Where the rate comes from", "udp-open: lost 3 datagrams <small>(nginx)", "KiB for a flow"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page doesn't say %q", want)
 		}
 	}
 	if strings.Contains(text, `class="warn"`) {
 		t.Error("a full run carries a warning")
+	}
+	if n := strings.Count(text, "Where the rate comes from"); n != 2 {
+		t.Errorf("%d calibrations, want one over TCP and one over UDP", n)
 	}
 }
 
@@ -210,6 +213,13 @@ func TestPoorReports(t *testing.T) {
 				r.Samples[i].Failed = "stalled"
 			}
 		}), "weir failed in rtt1: stalled"},
+		"lost datagrams": {change(func(r *measure.Report) {
+			for i := range r.Samples {
+				if r.Samples[i].Workload == "udp-rtt" {
+					r.Samples[i].Load = []byte(`{"lost":7}`)
+				}
+			}
+		}), "weir lost datagrams: udp-rtt: lost 7 datagrams"},
 		"all thrown away": {change(func(r *measure.Report) {
 			for i := range r.Samples {
 				r.Samples[i].Discarded = "steal"
