@@ -37,12 +37,12 @@ const (
 	End                   // forward them; the flow has had all its answers
 )
 
-// entry is a flow. What every datagram touches comes first.
+// entry is a flow. What every datagram touches comes first, within 64 bytes.
 type entry[T any] struct {
 	key     Key
 	last    int64  // when a datagram came, either way
-	owed    int64  // answers, never below 0; stays 0 where they aren't counted
 	rules   *Rules // nil = not live
+	owed    int64  // answers, never below 0; stays 0 where they aren't counted
 	started int64
 	timer   eventloop.TimerID // 0 = none
 	hash    uint32
@@ -77,7 +77,7 @@ func (t *Table[T]) Arrive(k *Key, n int, now int64) (ID, Action) {
 		if b.hash != hash {
 			continue
 		}
-		if e := t.entries.At(uint32(b.id)); e.key == *k {
+		if e := t.entries.At(uint32(b.id)); e.key.is(k) {
 			e.asked(n, now)
 			return b.id, Forward
 		}
@@ -86,10 +86,9 @@ func (t *Table[T]) Arrive(k *Key, n int, now int64) (ID, Action) {
 
 // Insert begins a flow under k, which must not be there. It is touched now and owed nothing yet (see Owe). The T is zero.
 func (t *Table[T]) Insert(k *Key, r *Rules, now int64) (ID, *T) {
-	i, e := t.entries.Get()
+	i, e := t.entries.Get() // all zero: new, or as Remove left it
 	id := ID(i)
-	e.key, e.rules = *k, r
-	e.last, e.started, e.owed = now, now, 0
+	e.key, e.rules, e.last, e.started = *k, r, now, now
 	e.hash = t.secret.hash(k)
 	t.index.add(e.hash, id)
 	t.start(id, e)
