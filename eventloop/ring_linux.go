@@ -41,6 +41,7 @@ type ring struct {
 	memory   [2][]byte // both queues; the submissions
 	requests []ringRequest
 	answers  []ringAnswer
+	results  []int32 // of the requests of one enter
 	writing  []Outgoing
 
 	submitTail *uint32
@@ -88,6 +89,8 @@ type ringParameters struct {
 
 const (
 	ringSend         = 26      // IORING_OP_SEND
+	ringSendMessage  = 9       // IORING_OP_SENDMSG
+	ringLink         = 1 << 2  // IOSQE_IO_LINK: the next one waits for this one, and isn't done when it fails
 	ringGetEvents    = 1       // IORING_ENTER_GETEVENTS
 	ringSingleMemory = 1 << 0  // IORING_FEAT_SINGLE_MMAP
 	ringCanSkip      = 1 << 11 // IORING_FEAT_CQE_SKIP, of 5.17: MSG_DONTWAIT means it
@@ -101,7 +104,7 @@ func newRing(entries uint32) (*ring, error) {
 	if e != 0 {
 		return nil, fmt.Errorf("io_uring_setup: %w", e)
 	}
-	r := &ring{fd: int(fd), entries: p.submitEntries}
+	r := &ring{fd: int(fd), entries: p.submitEntries, results: make([]int32, p.submitEntries)}
 	if p.features&ringSingleMemory == 0 || p.features&ringCanSkip == 0 {
 		r.close()
 		return nil, fmt.Errorf("io_uring_setup: %w", unix.ENOSYS)
@@ -131,21 +134,60 @@ func newRing(entries uint32) (*ring, error) {
 	return r, nil
 }
 
-// writeAll makes at most entries writes and returns how many, from the first on, it has made: all of them but for the lack of memory. It
-// waits for their answers, which are there at once, because no write waits.
+// writeAll makes at most entries writes and returns how many, from the first on, it has made: all of them but for the lack of memory.
 func (r *ring) writeAll(out []Outgoing) (made int) {
 	// The kernel is given addresses that Go doesn't see: what they mean must be on the heap, where nothing moves, and not on a stack.
 	r.writing = out
-	first := *r.submitTail
 	for i := range out {
 		o := &out[i]
-		r.requests[(first+uint32(i))&r.submitMask] = ringRequest{
-			opcode: ringSend, fd: o.FD, address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(o.Data)))),
-			length: uint32(len(o.Data)), msgFlags: unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL, user: uint64(i),
+		r.ask(i, ringRequest{
+			opcode: ringSend, fd: o.FD, address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(o.Data)))), length: uint32(len(o.Data)),
+		})
+	}
+	made = r.enter(len(out))
+	for i := range made {
+		out[i].N, out[i].Errno = 0, 0
+		if n := r.results[i]; n < 0 {
+			out[i].Errno = unix.Errno(-n)
+		} else {
+			out[i].N = n
 		}
 	}
-	atomic.StoreUint32(r.submitTail, first+uint32(len(out)))
-	for want, answered := len(out), 0; answered < want; {
+	r.writing = nil
+	return made
+}
+
+// sendAll sends n datagrams, at most entries, from the one numbered from on, and returns how many it has tried, as writeAll.
+func (r *ring) sendAll(o *Outbox, from, n int) (made int) {
+	for i := range n {
+		q := ringRequest{opcode: ringSendMessage, fd: o.departures[from+i].FD, address: uint64(uintptr(unsafe.Pointer(&o.messages[from+i].header))), length: 1}
+		if i+1 < n && o.ordered(from+i+1) {
+			q.flags = ringLink
+		}
+		r.ask(i, q)
+	}
+	made = r.enter(n)
+	for i := range made {
+		o.departures[from+i].Errno = 0
+		if n := r.results[i]; n < 0 {
+			o.departures[from+i].Errno = unix.Errno(-n)
+		}
+	}
+	return made
+}
+
+// ask makes request number i of those that the next enter is for.
+func (r *ring) ask(i int, q ringRequest) {
+	q.msgFlags, q.user = unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uint64(i)
+	r.requests[(*r.submitTail+uint32(i))&r.submitMask] = q
+}
+
+// enter has the kernel do n requests that were asked, in their order, and returns how many, from the first on, it has done. Their results are
+// there at once, because none waits.
+func (r *ring) enter(n int) (made int) {
+	first := *r.submitTail
+	atomic.StoreUint32(r.submitTail, first+uint32(n))
+	for want, answered := n, 0; answered < want; {
 		n, _, e := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(want-made), uintptr(want-answered), ringGetEvents, 0, 0)
 		switch e {
 		case 0:
@@ -158,15 +200,11 @@ func (r *ring) writeAll(out []Outgoing) (made int) {
 		head := *r.answerHead
 		for ; head != atomic.LoadUint32(r.answerTail); head++ {
 			a := &r.answers[head&r.answerMask]
-			o := &out[a.user]
-			if o.N, o.Errno = a.result, 0; a.result < 0 {
-				o.N, o.Errno = 0, unix.Errno(-a.result)
-			}
+			r.results[a.user] = a.result
 			answered++
 		}
 		atomic.StoreUint32(r.answerHead, head)
 	}
-	r.writing = nil
 	return made
 }
 

@@ -250,6 +250,16 @@ func (s *Set) Pick(r *Request) (index int, v Verdict) {
 	return -1, Full
 }
 
+// Take takes a place on member i, whatever its state and weight, if it has room: for what belongs to it already. It is to be given back as one
+// that Pick has taken.
+func (s *Set) Take(i int) bool {
+	m := &s.members[i]
+	if m.MaxConnections == 0 {
+		return m.Endpoint.take(math.MaxInt64)
+	}
+	return m.Endpoint.take(m.MaxConnections)
+}
+
 // pick takes a place by the policy and returns its lane, or -1 if no lane that
 // isn't skipped has room.
 func (s *Set) pick(r *Request, m mercy) int {
