@@ -1,5 +1,7 @@
 package quic
 
+import "bytes"
+
 // maxALPN is how many protocols of a ClientHello are kept; browsers offer two or three.
 const maxALPN = 32
 
@@ -82,13 +84,11 @@ func parseServerName(data []byte) (name string, ok bool) {
 }
 
 // hostName returns what a route can match: ASCII in lower case, without the trailing dot of an absolute name. A name that no host can have
-// is "", as if there were none: longer than DNS allows, or with bytes outside of ASCII, spaces or control characters. Whether to refuse
-// that is the server's business.
+// is "", as if there were none: longer than DNS allows, with an empty label at its end, or with bytes outside of ASCII, spaces or control
+// characters. Whether to refuse that is the server's business.
 func hostName(value []byte) string {
-	if value[len(value)-1] == '.' {
-		value = value[:len(value)-1]
-	}
-	if len(value) > maxName {
+	value = bytes.TrimSuffix(value, []byte("."))
+	if len(value) > maxName || bytes.HasSuffix(value, []byte(".")) {
 		return ""
 	}
 	var lower [maxName]byte

@@ -7,7 +7,7 @@ const (
 	// nowhere near 16 KiB unless it means harm.
 	maxCrypto = 16 << 10
 
-	// maxSpans is how many pieces with gaps between them are kept. Chrome cuts a ClientHello into about a dozen a packet.
+	// maxSpans is how many pieces with gaps between them are kept. Chrome cuts a ClientHello into up to eleven a packet.
 	maxSpans = 64
 )
 
