@@ -174,9 +174,9 @@ func (h *Hello) frames(payload []byte) bool {
 			skipACK(&r)
 		case frameACKECN:
 			skipACK(&r)
-			r.varint() // ECT(0)
-			r.varint() // ECT(1)
-			r.varint() // ECN-CE
+			r.varint() // ECN counts
+			r.varint()
+			r.varint()
 		case frameCrypto:
 			offset := r.varint()
 			data := r.take(r.varint())
