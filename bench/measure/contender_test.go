@@ -300,6 +300,24 @@ func TestBoundLine(t *testing.T) {
 	}
 }
 
+// A contender whose threads bind one after the other is ready with the last one.
+func TestSocketsSettle(t *testing.T) {
+	var s sockets
+	start := time.Now()
+	for _, look := range []struct {
+		at    time.Duration
+		bound int
+		want  bool
+	}{
+		{0, 0, false}, {settling, 0, false}, {settling + 1, 1, false}, {2 * settling, 1, false}, {2*settling + 1, 2, false},
+		{3 * settling, 2, false}, {3*settling + 1, 2, true}, {4 * settling, 3, false},
+	} {
+		if got := s.settled(look.bound, start.Add(look.at)); got != look.want {
+			t.Errorf("%d after %v: %t, want %t", look.bound, look.at, got, look.want)
+		}
+	}
+}
+
 func TestInstalled(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "peers"), 0o755); err != nil {

@@ -213,7 +213,7 @@ static void *run(void *arg) {
 	return NULL;
 }
 
-// relay_udp binds all sockets before any is read, so that no flow moves to another thread.
+// relay_udp binds all sockets at once: one that came later would take over flows of the others.
 void relay_udp(void) {
 	struct loop *loops[THREADS];
 	int one = 1, size = BACKLOG;
@@ -225,12 +225,13 @@ void relay_udp(void) {
 		setsockopt(l->listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 		setsockopt(l->listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 		setsockopt(l->listener, IPPROTO_UDP, UDP_GRO, &one, sizeof one);
-		if (bind(l->listener, (void *)&listen_at, sizeof listen_at) < 0) die("bind");
 		if (epoll_ctl(l->ep, EPOLL_CTL_ADD, l->listener, &(struct epoll_event){EPOLLIN, {.ptr = NULL}}) < 0) die("epoll_ctl");
 		l->back.named = true;
 		prepare(&l->down, true);
 		prepare(&l->up, false);
 	}
+	for (int i = 0; i < THREADS; i++)
+		if (bind(loops[i]->listener, (void *)&listen_at, sizeof listen_at) < 0) die("bind");
 	for (int i = 1; i < THREADS; i++) start(run, loops[i]);
 	run(loops[0]);
 }
