@@ -37,6 +37,7 @@ func Parse(sources []Source) (*Snapshot, error) {
 	if !r.partial {
 		r.checkReferences(root, &s)
 		r.checkBinds(root, &s)
+		r.checkConnectionIDs(root, &s)
 	}
 	if err := found.errors(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -121,6 +122,66 @@ func checkServerIDs(r *reader, at *keyPath, n *node, c *Cluster) {
 			seen[e.ServerID] = i
 		}
 	}
+}
+
+// checkConnectionIDs finds QUIC listeners to whose clusters a connection ID could
+// not be brought: of a client that has moved weir knows nothing else, so that the
+// server IDs of all of them together have to tell the endpoint.
+func (r *reader) checkConnectionIDs(root *node, s *Snapshot) {
+	var top *keyPath
+	for i := range s.Listeners {
+		l := &s.Listeners[i]
+		if l.Protocol != ProtocolUDP || !l.UDP.QUIC {
+			continue
+		}
+		at, n := top.key("listeners").key(l.Name).key("udp").key("quic"), root.child("listeners").child(l.Name).child("udp").child("quic")
+		type owner struct{ cluster, id string }
+		var first owner
+		seen := make(map[string]string) // the address, by ID
+		for _, name := range l.Clusters() {
+			c := s.Cluster(name)
+			if c == nil {
+				continue // which was said
+			}
+			for j := range c.Endpoints {
+				e := &c.Endpoints[j]
+				if e.ServerID == "" || !e.Address.IsValid() {
+					continue
+				}
+				address := e.Address.String()
+				if first.id == "" {
+					first = owner{name, e.ServerID}
+				}
+				if len(first.id) != len(e.ServerID) && first.cluster != name {
+					r.say(at, n, "the server IDs of cluster %q have %s and those of cluster %q %s: all that one listener sends to are of one length",
+						clip(first.cluster, shown), inBytes(first.id), clip(name, shown), inBytes(e.ServerID))
+					break
+				}
+				if other, twice := seen[e.ServerID]; twice && other != address {
+					r.say(at, n, "%s is the server ID of %s and, in cluster %q, of %s: a connection ID has to tell which", e.ServerID, other, clip(name, shown), address)
+				}
+				seen[e.ServerID] = address
+			}
+		}
+	}
+}
+
+// Clusters is the name of each cluster that the listener sends to, once: that of
+// Cluster first, then those of the routes in their order.
+func (l *Listener) Clusters() (names []string) {
+	add := func(name string) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	add(l.Cluster)
+	for i := range l.Routes {
+		add(l.Routes[i].Cluster)
+		for _, share := range l.Routes[i].Split {
+			add(share.Cluster)
+		}
+	}
+	return names
 }
 
 // inBytes is the length of a server ID in words.
