@@ -53,5 +53,6 @@ type Cluster struct {
 	HashOn         HashOn
 	ConnectTimeout time.Duration     // for each attempt
 	Attempts       int               // connect attempts for a session, at least 1
+	KeepFlows      bool              // a flow whose endpoint refuses its datagrams stays with it, instead of moving to another
 	Loops          []ClusterCounters // by loop; goes on when the cluster is replaced
 }

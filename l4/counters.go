@@ -44,26 +44,37 @@ func (r *BytesReading) Of(d Direction) uint64 { return r[d][Copied] + r[d][Splic
 // padding keeps what two loops write apart: two cache lines, because processors fetch them in pairs.
 type padding [128]byte
 
+// Datagrams counts datagrams by direction, when they have been given to the sending socket.
+type Datagrams [2]atomic.Uint64
+
+// Add counts n datagrams.
+func (g *Datagrams) Add(d Direction, n int) { g[d].Add(uint64(n)) }
+
 // LoopCounters are what one loop counts of everything that goes through it. One writer, the loop; any number of readers.
 type LoopCounters struct {
-	_        padding
-	Bytes    Bytes
-	Sessions atomic.Uint64 // accepted
-	Active   atomic.Int64
-	Pauses   atomic.Uint64 // times accepting stopped for want of descriptors or places
-	_        padding
+	_         padding
+	Bytes     Bytes
+	Datagrams Datagrams
+	Sessions  atomic.Uint64 // accepted, flows included
+	Active    atomic.Int64
+	Pauses    atomic.Uint64 // times accepting stopped for want of descriptors or places
+	_         padding
 }
 
 // ListenerCounters are what one loop counts of one listener.
 type ListenerCounters struct {
 	Bytes        Bytes
-	Sessions     atomic.Uint64 // accepted
+	Datagrams    Datagrams
+	Sessions     atomic.Uint64 // accepted; flows begun
 	Active       atomic.Int64
 	AcceptErrors atomic.Uint64 // accept4 failures other than want of descriptors
 	PausesFiles  atomic.Uint64 // accept pauses: EMFILE or ENFILE
 	PausesLimit  atomic.Uint64 // accept pauses: max_connections
 	Closed       [NumReasons]atomic.Uint64
 	Duration     Histogram
+	Dropped      [NumDrops]atomic.Uint64 // datagrams
+	Received     [2]Sizes                // datagrams that came with one system call, by direction
+	Sent         [2]Sizes                // datagrams that went through the kernel as one, by direction
 	_            padding
 }
 
@@ -79,11 +90,12 @@ type ClusterCounters struct {
 // EndpointCounters are what one loop counts of one endpoint.
 type EndpointCounters struct {
 	Bytes         Bytes
-	Sessions      atomic.Uint64 // established
+	Datagrams     Datagrams
+	Sessions      atomic.Uint64 // established; flows begun or moved here
 	Attempts      atomic.Uint64 // connects begun
-	Refused       atomic.Uint64 // ECONNREFUSED
+	Refused       atomic.Uint64 // ECONNREFUSED; of UDP: ICMP port unreachable
 	TimedOut      atomic.Uint64 // no answer within connect_timeout, or ETIMEDOUT
-	ConnectErrors atomic.Uint64 // any other failure to connect
+	ConnectErrors atomic.Uint64 // any other failure to connect; of UDP: other ICMP errors, too
 	Resets        atomic.Uint64 // sessions that the endpoint reset
 	_             padding
 }

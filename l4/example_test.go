@@ -17,8 +17,8 @@ func Example() {
 		}},
 		Default: l4.Target{Clusters: []*l4.Cluster{outside}},
 	}
-	fmt.Println(routes.Match(netip.MustParseAddr("10.1.2.3")).Name)
-	fmt.Println(routes.Match(netip.MustParseAddr("192.0.2.1")).Name)
+	fmt.Println(routes.Match(netip.MustParseAddr("10.1.2.3"), "").Name)
+	fmt.Println(routes.Match(netip.MustParseAddr("192.0.2.1"), "").Name)
 	// Output:
 	// inside
 	// outside

@@ -86,3 +86,48 @@ func (r *HistogramReading) Quantile(q float64) time.Duration {
 	}
 	return 0
 }
+
+// SizeBuckets is the number of buckets of Sizes. Bucket i counts batches of at most 1 << i; the last one has no bound.
+const SizeBuckets = 8
+
+// Sizes counts batches by how many there were in each, in buckets that double from 1 to 64. It has one writer, its loop, and any number of readers.
+type Sizes struct {
+	buckets [SizeBuckets]atomic.Uint64
+	sum     atomic.Uint64
+}
+
+// Observe counts one batch of n.
+func (s *Sizes) Observe(n int) {
+	s.buckets[min(bits.Len64(uint64(max(n, 1)-1)), SizeBuckets-1)].Add(1)
+	s.sum.Add(uint64(n))
+}
+
+// SizeBound returns the upper bound of bucket i, inclusive; ok is false for the last one, which has none.
+func SizeBound(i int) (bound int, ok bool) {
+	if i >= SizeBuckets-1 {
+		return 0, false
+	}
+	return 1 << i, true
+}
+
+// SizesReading is the sum of some Sizes at one time. Its zero value is empty.
+type SizesReading struct {
+	Buckets [SizeBuckets]uint64
+	Sum     uint64
+}
+
+// Add adds what s has counted.
+func (r *SizesReading) Add(s *Sizes) {
+	for i := range s.buckets {
+		r.Buckets[i] += s.buckets[i].Load()
+	}
+	r.Sum += s.sum.Load()
+}
+
+// Count returns the number of batches.
+func (r *SizesReading) Count() (n uint64) {
+	for _, b := range r.Buckets {
+		n += b
+	}
+	return n
+}

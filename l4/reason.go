@@ -1,13 +1,14 @@
 package l4
 
-// CloseReason says who ended a session, and when. Every session ends with exactly one.
+// CloseReason says who ended a session or a flow, and when. Each ends with exactly one.
 type CloseReason uint8
 
 // The reasons. Downstream is the client's side, upstream the endpoint's.
 const (
-	// Complete ends: both sides have sent FIN, everything was delivered.
+	// Complete ends: both sides have sent FIN, everything was delivered; or all answers were.
 	DownstreamClosed CloseReason = iota // the client sent the first FIN
 	UpstreamClosed                      // the endpoint sent the first FIN
+	Answered                            // a flow whose client got all udp.responses
 
 	// Aborts while bytes could flow.
 	DownstreamReset // the client reset the connection
@@ -27,7 +28,7 @@ const (
 	NoDescriptors  // the process had no descriptor for the endpoint's socket
 
 	// weir's own doing.
-	IdleTimeout      // idle_timeout without a byte
+	IdleTimeout      // idle_timeout without a byte, or a datagram
 	HalfCloseTimeout // half_close_timeout without a byte after one side's FIN
 	MaxDuration      // max_duration is over
 	Displaced        // idle, and gave way to a new client at the process's max_connections
@@ -38,7 +39,7 @@ const (
 )
 
 var reasonNames = [NumReasons]string{
-	"downstream_closed", "upstream_closed",
+	"downstream_closed", "upstream_closed", "answered",
 	"downstream_reset", "upstream_reset", "upstream_refused", "downstream_lost", "upstream_lost",
 	"downstream_gone", "connect_refused", "connect_timeout", "connect_failed",
 	"no_cluster", "no_endpoint", "endpoints_full", "no_descriptors",

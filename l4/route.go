@@ -2,6 +2,7 @@ package l4
 
 import (
 	"net/netip"
+	"strings"
 
 	"weir/lb"
 )
@@ -26,6 +27,7 @@ func (t *Target) Cluster() *Cluster {
 // Route sends the connections that match it to its target.
 type Route struct {
 	Sources []netip.Prefix // the client's address is in one of these; empty = any
+	SNI     []string       // the server name is one of these, in lower case, or ends like a "*.name"; empty = any, also none
 	Target  Target
 }
 
@@ -35,14 +37,47 @@ type Routes struct {
 	Default Target
 }
 
-// Match returns the cluster for a client, nil when there is none. IPv4-mapped IPv6 addresses must come as IPv4.
-func (r *Routes) Match(client netip.Addr) *Cluster {
+// Match returns the cluster for a client that asked for the server name sni ("" = none), nil when there is none. IPv4-mapped IPv6 addresses must
+// come as IPv4, names in lower case.
+func (r *Routes) Match(client netip.Addr, sni string) *Cluster {
 	for i := range r.Routes {
-		if r.Routes[i].matches(client) {
+		if r.Routes[i].matches(client) && r.Routes[i].serves(sni) {
 			return r.Routes[i].Target.Cluster()
 		}
 	}
 	return r.Default.Cluster()
+}
+
+// Named returns the cluster of this name that any of the routes sends to, nil when none does.
+func (r *Routes) Named(name string) *Cluster {
+	if c := r.Default.named(name); c != nil {
+		return c
+	}
+	for i := range r.Routes {
+		if c := r.Routes[i].Target.named(name); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+func (t *Target) named(name string) *Cluster {
+	for _, c := range t.Clusters {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// AskName reports whether it takes the server name to say where the client goes.
+func (r *Routes) AskName(client netip.Addr) bool {
+	for i := range r.Routes {
+		if r.Routes[i].matches(client) {
+			return len(r.Routes[i].SNI) > 0
+		}
+	}
+	return false
 }
 
 func (r *Route) matches(client netip.Addr) bool {
@@ -52,6 +87,19 @@ func (r *Route) matches(client netip.Addr) bool {
 	client = client.WithZone("") // a prefix never contains an address with a zone
 	for _, p := range r.Sources {
 		if p.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Route) serves(sni string) bool {
+	if len(r.SNI) == 0 {
+		return true
+	}
+	for _, name := range r.SNI {
+		suffix, wild := strings.CutPrefix(name, "*")
+		if name == sni || wild && len(sni) > len(suffix) && strings.HasSuffix(sni, suffix) {
 			return true
 		}
 	}

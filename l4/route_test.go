@@ -30,7 +30,7 @@ func TestMatch(t *testing.T) {
 		"198.51.100.1": "rest", "2001:db8::1": "rest",
 	} {
 		got := ""
-		if c := r.Match(netip.MustParseAddr(client)); c != nil {
+		if c := r.Match(netip.MustParseAddr(client), ""); c != nil {
 			got = c.Name
 		}
 		if got != want {
@@ -38,10 +38,10 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	r.Routes = append(r.Routes, Route{Target: to("any")})
-	if c := r.Match(netip.MustParseAddr("198.51.100.1")); c == nil || c.Name != "any" {
+	if c := r.Match(netip.MustParseAddr("198.51.100.1"), ""); c == nil || c.Name != "any" {
 		t.Errorf("a route without sources was passed over for %+v", c)
 	}
-	if c := new(Routes).Match(netip.MustParseAddr("10.0.0.1")); c != nil {
+	if c := new(Routes).Match(netip.MustParseAddr("10.0.0.1"), ""); c != nil {
 		t.Errorf("no routes lead to %q", c.Name)
 	}
 }

@@ -196,8 +196,8 @@ func TestPauseAndWake(t *testing.T) {
 	r.do(0, func(p *Proxy) {
 		ln := p.listening[0]
 		p.pause(ln, forPlaces)
-		if ln.paused || ln.timer != 0 || p.limited != 0 || p.shared.waiters.Load() != 0 || p.shared.waits[0].Load() {
-			t.Errorf("with room: paused=%v timer=%v limited=%d waiters=%d", ln.paused, ln.timer, p.limited, p.shared.waiters.Load())
+		if ln.paused || ln.timer != 0 || p.limited != 0 || p.shared.Waiters() != 0 {
+			t.Errorf("with room: paused=%v timer=%v limited=%d waiters=%d", ln.paused, ln.timer, p.limited, p.shared.Waiters())
 		}
 		p.pause(ln, forDescriptors)
 		p.pause(ln, forPlaces) // it pauses already
@@ -227,8 +227,8 @@ func TestUnlistenPaused(t *testing.T) {
 	r.do(0, func(p *Proxy) {
 		ln := p.listening[0]
 		p.Unlisten(r.listener)
-		if ln.paused || ln.timer != 0 || p.limited != 0 || p.shared.waiters.Load() != 0 {
-			t.Errorf("paused=%v timer=%v limited=%d waiters=%d", ln.paused, ln.timer, p.limited, p.shared.waiters.Load())
+		if ln.paused || ln.timer != 0 || p.limited != 0 || p.shared.Waiters() != 0 {
+			t.Errorf("paused=%v timer=%v limited=%d waiters=%d", ln.paused, ln.timer, p.limited, p.shared.Waiters())
 		}
 		// Its session goes on, and a want of descriptors found by it is no longer the listener's.
 		p.pause(ln, forDescriptors)

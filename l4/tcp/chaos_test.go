@@ -141,7 +141,7 @@ func (r *rig) change(rng *rand.Rand) {
 	}
 	leaving := next.Endpoints[rng.IntN(len(next.Endpoints))]
 	drains := rng.IntN(10)
-	r.shared.SetMax(int64(4 + rng.IntN(12)))
+	r.shared.SetMax(int64(4+rng.IntN(12)), 0)
 	for i, loop := range r.loops {
 		p := r.proxies[i]
 		err := loop.Do(func() {
@@ -180,7 +180,7 @@ func (r *rig) wantNothingLeft() {
 			if p.sessions.Len() != 0 || p.attempts.Len() != 0 {
 				r.t.Errorf("loop %d: %d sessions and %d attempts are out", i, p.sessions.Len(), p.attempts.Len())
 			}
-			if p.limited != 0 || r.shared.waits[i].Load() {
+			if p.limited != 0 {
 				r.t.Errorf("loop %d: %d listeners wait for a place", i, p.limited)
 			}
 			for j, ln := range p.listening {
@@ -203,7 +203,7 @@ func (r *rig) wantNothingLeft() {
 			r.t.Errorf("loop %d: %d accepted, %d ended, %d timed, %d active", i, n, ended, timed, c.Active.Load())
 		}
 	}
-	if n := r.shared.waiters.Load(); n != 0 {
+	if n := r.shared.Waiters(); n != 0 {
 		r.t.Errorf("%d loops wait for a place", n)
 	}
 	if n := r.listener.Active(); n != 0 {

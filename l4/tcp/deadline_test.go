@@ -177,7 +177,7 @@ func TestDrainLeavesBusySessions(t *testing.T) {
 	if err := r.loops[0].Do(func() { r.proxies[0].Drain(10 * time.Second) }); err != nil {
 		t.Fatal(err)
 	}
-	tick := time.NewTicker(drainTick)
+	tick := time.NewTicker(l4.DrainTick)
 	defer tick.Stop()
 	for range 10 { // a tenth of the time, a tenth of those that rest
 		<-tick.C

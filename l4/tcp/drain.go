@@ -6,18 +6,13 @@ import (
 	"weir/l4"
 )
 
-// drain ends some sessions gradually, so that their clients don't all come back at once: at every tick as many as would end
-// the rest evenly over what is left of the time. Those that are busy have three quarters of it to come to their own end or rest.
+// drain ends some sessions gradually.
 type drain struct {
-	listener *Listener    // nil = any
+	l4.Drain
+	listener *l4.Listener // nil = any
 	endpoint *l4.Endpoint // nil = any
-	began    int64        // loop time, ns
-	busyFrom int64        // when busy sessions are ended too
-	until    int64
 	running  bool
 }
-
-const drainTick = 100 * time.Millisecond
 
 func (d *drain) covers(s *session) bool {
 	return s.state != ended &&
@@ -36,7 +31,7 @@ func (p *Proxy) Drain(over time.Duration) {
 }
 
 // DrainListener ends the sessions of a listener gradually by the time given. On the loop.
-func (p *Proxy) DrainListener(l *Listener, over time.Duration) {
+func (p *Proxy) DrainListener(l *l4.Listener, over time.Duration) {
 	p.startDrain(drain{listener: l}, over)
 }
 
@@ -46,8 +41,7 @@ func (p *Proxy) DrainEndpoint(e *l4.Endpoint, over time.Duration) {
 }
 
 func (p *Proxy) startDrain(d drain, over time.Duration) {
-	now := p.loop.Now()
-	d.began, d.busyFrom, d.until, d.running = now, now+int64(over)/4*3, now+int64(over), true
+	d.Drain, d.running = l4.NewDrain(p.loop.Now(), over), true
 	for i := range p.drains {
 		if !p.drains[i].running {
 			p.drains[i] = d
@@ -72,7 +66,7 @@ func (p *Proxy) drainOnce(i uint32) {
 		switch s := p.sessions.At(j); {
 		case d.covers(s):
 			left++
-		case d.endpoint != nil && s.state == connecting && s.started <= d.began:
+		case d.endpoint != nil && s.state == connecting && s.started <= d.Began:
 			coming = true // it picks from the cluster as it was, and may yet come to this endpoint
 		}
 	}
@@ -81,23 +75,11 @@ func (p *Proxy) drainOnce(i uint32) {
 		return
 	}
 	now := p.loop.Now()
-	ticks := (d.until - now) / int64(drainTick)
-	share := left
-	if ticks > 0 {
-		share = left / int(ticks+1)
-		if p.rand.Uint64()%uint64(ticks+1) < uint64(left%int(ticks+1)) {
-			share++ // the fraction, as a chance
-		}
-	}
-	share = p.dismissSome(d, share, false)
-	if now >= d.busyFrom {
+	share := p.dismissSome(d, d.Share(left, now, p.rand), false)
+	if now >= d.BusyFrom {
 		p.dismissSome(d, share, true)
 	}
-	next := now + int64(drainTick)
-	if d.until > now {
-		next = min(next, d.until)
-	}
-	p.loop.StartTimer(next, p.drainTimer, i)
+	p.loop.StartTimer(d.Next(now), p.drainTimer, i)
 }
 
 // dismissSome ends at most n of the sessions that the drain covers and returns how many of the n are left to end.

@@ -45,7 +45,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	proxy := tcp.New(tcp.Options{Loop: loop, Shared: tcp.NewShared(1, 0)})
+	proxy := tcp.New(tcp.Options{Loop: loop, Shared: l4.NewShared(1, 0)})
 	sockets, err := eventloop.Listen(eventloop.ListenOptions{Addr: netip.MustParseAddrPort("127.0.0.1:0")}, 1)
 	if err != nil {
 		log.Fatal(err)
@@ -54,7 +54,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	listener := tcp.NewListener("web", 1)
+	listener := l4.NewListener("web", 1)
 	if err := proxy.Listen(listener, settings, sockets); err != nil {
 		log.Fatal(err)
 	}

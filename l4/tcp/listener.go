@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,47 +32,9 @@ func (s *Settings) buffer() int {
 	return 64 << 10
 }
 
-// Listener is a listener as the whole process sees it. It survives every change of its Settings.
-type Listener struct {
-	Name  string
-	Loops []l4.ListenerCounters // by loop
-
-	_      [64]byte
-	active atomic.Int64 // sessions over all loops
-	_      [64]byte
-}
-
-// NewListener returns a listener without sessions, for a process of so many loops.
-func NewListener(name string, loops int) *Listener {
-	return &Listener{Name: name, Loops: make([]l4.ListenerCounters, loops)}
-}
-
-// Active returns the sessions of the listener over all loops.
-func (l *Listener) Active() int64 { return l.active.Load() }
-
-// take takes a place if fewer than limit are taken (0 = no limit).
-func (l *Listener) take(limit int64) bool { return take(&l.active, limit) }
-
-// take adds one to n if it is below limit; 0 is no limit. It never overshoots.
-func take(n *atomic.Int64, limit int64) bool {
-	if limit <= 0 {
-		n.Add(1)
-		return true
-	}
-	for {
-		have := n.Load()
-		if have >= limit {
-			return false
-		}
-		if n.CompareAndSwap(have, have+1) {
-			return true
-		}
-	}
-}
-
 // listening is a listener on one loop.
 type listening struct {
-	listener *Listener
+	listener *l4.Listener
 	counters *l4.ListenerCounters
 	settings *Settings
 	sockets  []eventloop.Token
@@ -148,8 +109,8 @@ func (p *Proxy) acceptOne(ln *listening, fd int) bool {
 		p.open(ln, client, p.peer.AddrPort())
 		return true
 	}
-	ln.listener.active.Add(-1)
-	p.shared.give()
+	ln.listener.Give()
+	p.shared.Give(l4.SessionDescriptors)
 	switch e {
 	case unix.EAGAIN:
 		return false
@@ -174,11 +135,11 @@ func noDescriptor(e unix.Errno) bool { return e == unix.EMFILE || e == unix.ENFI
 
 // takePlaces takes a place of the listener and one of the process, or neither.
 func (p *Proxy) takePlaces(ln *listening) bool {
-	if !ln.listener.take(ln.settings.MaxConnections) {
+	if !ln.listener.Take(ln.settings.MaxConnections) {
 		return false
 	}
-	if !p.shared.take() {
-		ln.listener.active.Add(-1)
+	if !p.shared.Take(l4.SessionDescriptors) {
+		ln.listener.Give()
 		return false
 	}
 	return true
@@ -229,15 +190,12 @@ func (p *Proxy) pause(ln *listening, w want) {
 	}
 	ln.counters.PausesLimit.Add(1)
 	p.limited++
-	p.shared.waiting(p.id, true)
+	p.shared.Waiting(p.id, true)
 	// A place that another loop gave back before it could see that this one waits has woken nobody.
-	if below(ln.listener.Active(), ln.settings.MaxConnections) && below(p.shared.Active(), p.shared.Max()) {
+	if l4.Below(ln.listener.Active(), ln.settings.MaxConnections) && !p.shared.Full() {
 		p.resume(ln)
 	}
 }
-
-// below reports whether a limit leaves room; 0 is no limit.
-func below(n, limit int64) bool { return limit <= 0 || n < limit }
 
 func (p *Proxy) resume(ln *listening) {
 	if !ln.paused {
@@ -249,7 +207,7 @@ func (p *Proxy) resume(ln *listening) {
 	}
 	if ln.limited {
 		if p.limited--; p.limited == 0 {
-			p.shared.waiting(p.id, false)
+			p.shared.Waiting(p.id, false)
 		}
 	}
 	ln.paused, ln.limited = false, false
@@ -269,7 +227,7 @@ func (p *Proxy) resumeLimited() {
 
 // Listen begins to accept on the sockets, which the proxy owns from now on, also when it returns an error: then the kernel refused to
 // watch one of them, and all are closed. On the loop.
-func (p *Proxy) Listen(l *Listener, s *Settings, sockets []int) error {
+func (p *Proxy) Listen(l *l4.Listener, s *Settings, sockets []int) error {
 	ln := &listening{listener: l, counters: &l.Loops[p.id], settings: s, batch: 1}
 	ln.index = p.placeListening(ln)
 	for i, fd := range sockets {
@@ -299,7 +257,7 @@ func (p *Proxy) placeListening(ln *listening) uint32 {
 }
 
 // find returns the listener's present state on this loop, nil when it doesn't listen here.
-func (p *Proxy) find(l *Listener) *listening {
+func (p *Proxy) find(l *l4.Listener) *listening {
 	for _, ln := range p.listening {
 		if ln != nil && ln.listener == l && !ln.closed {
 			return ln
@@ -309,7 +267,7 @@ func (p *Proxy) find(l *Listener) *listening {
 }
 
 // Update gives the listener other settings, for sessions that begin from now on. On the loop.
-func (p *Proxy) Update(l *Listener, s *Settings) {
+func (p *Proxy) Update(l *l4.Listener, s *Settings) {
 	if ln := p.find(l); ln != nil {
 		ln.settings = s
 		p.resume(ln)
@@ -318,7 +276,7 @@ func (p *Proxy) Update(l *Listener, s *Settings) {
 
 // Rebind begins to accept on other sockets and closes those there were, as Unlisten does. On an error, that of Listen, those there were
 // stay. On the loop.
-func (p *Proxy) Rebind(l *Listener, s *Settings, sockets []int) error {
+func (p *Proxy) Rebind(l *l4.Listener, s *Settings, sockets []int) error {
 	old := p.find(l)
 	if err := p.Listen(l, s, sockets); err != nil {
 		return err
@@ -331,7 +289,7 @@ func (p *Proxy) Rebind(l *Listener, s *Settings, sockets []int) error {
 
 // Unlisten accepts what already waits in the listener's queue, as far as limits and descriptors allow, and closes its sockets, by which
 // the kernel resets what still waits; its sessions go on. On the loop.
-func (p *Proxy) Unlisten(l *Listener) {
+func (p *Proxy) Unlisten(l *l4.Listener) {
 	if ln := p.find(l); ln != nil {
 		p.closeListening(ln)
 	}

@@ -19,8 +19,8 @@ type rig struct {
 	t        testing.TB
 	loops    []*eventloop.Loop
 	proxies  []*Proxy
-	shared   *Shared
-	listener *Listener
+	shared   *l4.Shared
+	listener *l4.Listener
 	cluster  *l4.Cluster
 	settings *Settings
 	addr     string
@@ -53,7 +53,7 @@ func newRig(t testing.TB, o rigOptions, addrs ...string) *rig {
 	if procs := o.loops + 2; runtime.GOMAXPROCS(0) < procs {
 		runtime.GOMAXPROCS(procs)
 	}
-	r := &rig{t: t, shared: NewShared(o.loops, o.max), listener: NewListener("rig", o.loops)}
+	r := &rig{t: t, shared: l4.NewShared(o.loops, o.max), listener: l4.NewListener("rig", o.loops)}
 	r.cluster = newCluster(t, o, addrs)
 	set := o.settings
 	if !o.noCluster {

@@ -131,7 +131,7 @@ func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort) {
 		return
 	}
 	s.sides[downstream].tok = tok
-	cluster := s.settings.Routes.Match(client.Addr())
+	cluster := s.settings.Routes.Match(client.Addr(), "")
 	if cluster == nil {
 		p.abort(s, i, l4.NoCluster)
 		return
@@ -233,6 +233,6 @@ func (p *Proxy) end(s *session, i uint32, reason l4.CloseReason) {
 	p.sessions.Put(i)
 	ln.sessions--
 	p.forgetListening(ln)
-	ln.listener.active.Add(-1)
-	p.shared.give()
+	ln.listener.Give()
+	p.shared.Give(l4.SessionDescriptors)
 }

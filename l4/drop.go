@@ -1,0 +1,49 @@
+package l4
+
+// Drop says why a datagram went nowhere. Every datagram that came and was not sent on has exactly one; what the kernel threw away before weir
+// saw it is ReceiveOverflow.
+type Drop uint8
+
+// The reasons.
+const (
+	// No flow could begin; flows that there are go on.
+	DropMaxFlows       Drop = iota // the listener stands at udp.max_flows
+	DropMaxConnections             // the process stands at its max_connections, or has no descriptor left for a flow
+	DropNoCluster                  // no route matched and the listener has no cluster
+	DropNoEndpoint                 // no endpoint of the cluster takes new flows
+	DropEndpointsFull              // all endpoints of the cluster stand at their max_connections
+	DropNoDescriptors              // the process had no descriptor for the endpoint's socket
+	DropNoPorts                    // no local port was free for the endpoint's socket
+	DropConnectFailed              // the endpoint's socket could not be connected otherwise: no route
+	DropDraining                   // the listener or the process drains and takes no new flows
+
+	// It could not be sent on.
+	DropRefused     // the endpoint's host has no such port (ICMP port unreachable), or the client's
+	DropUnreachable // the network or the host can't be reached
+	DropTooBig      // larger than the path takes, where fragments aren't allowed
+	DropBufferFull  // the sending socket's buffer was full
+	DropSendFailed  // any other failure to send
+
+	DropNoFlow          // an answer of an endpoint to nobody: per_packet has no flows
+	DropHeld            // held back until its server name was known, and given up
+	DropReceiveOverflow // the receiving socket's buffer was full: the kernel dropped it (SO_RXQ_OVFL)
+
+	NumDrops
+)
+
+var dropNames = [NumDrops]string{
+	"max_flows", "max_connections", "no_cluster", "no_endpoint", "endpoints_full", "no_descriptors", "no_ports", "connect_failed", "draining",
+	"refused", "unreachable", "too_big", "buffer_full", "send_failed",
+	"no_flow", "held", "receive_overflow",
+}
+
+// String returns the name that counters use.
+func (d Drop) String() string {
+	if d < NumDrops {
+		return dropNames[d]
+	}
+	return "unknown"
+}
+
+// Refusal reports whether it was a new client's that got no flow.
+func (d Drop) Refusal() bool { return d <= DropConnectFailed }
