@@ -1,0 +1,257 @@
+package udp
+
+import (
+	"golang.org/x/sys/unix"
+
+	"weir/eventloop"
+	"weir/l4"
+	"weir/l4/flow"
+)
+
+// Datagrams, or coalesced ones, that are read with one system call. An endpoint's socket is one flow's and seldom has many.
+const (
+	clientBatch   = 64
+	endpointBatch = 32
+)
+
+// clients takes the events of sockets that clients write to; arg is the socket's index.
+type clients struct{ p *Proxy }
+
+// Ready takes in what clients have sent.
+func (h clients) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+	p, s := h.p, h.p.sockets.At(arg)
+	for left := p.budget; left > 0; {
+		if p.inbox.Room() == 0 {
+			p.Flush()
+		}
+		limit := min(clientBatch, left, p.inbox.Room())
+		first, n, e := p.inbox.Receive(int(s.fd), limit)
+		if e != 0 {
+			return // EAGAIN: a socket that isn't connected has no other
+		}
+		came := 0
+		for place := first; place < first+n; place++ {
+			came += p.fromClient(s, arg, p.inbox.At(place))
+		}
+		s.on.counters.Received[l4.ToUpstream].Observe(came)
+		if n < limit {
+			return
+		}
+		left -= n
+	}
+	p.loop.Again(tok)
+}
+
+// fromClient takes in what one client sent and returns how many datagrams it was.
+func (p *Proxy) fromClient(s *socket, index uint32, a *eventloop.Arrival) (n int) {
+	n = a.Datagrams()
+	set := s.on.settings
+	if a.Overflow != 0 {
+		overflowed(s.on.counters, &s.overflow, a.Overflow)
+	}
+	key := flow.Key{Local: a.Local, Socket: index}
+	key.Client, key.Port, key.Zone = a.From.Bytes()
+	switch {
+	case set.PerPacket:
+		p.perPacket(s, index, a)
+		return n
+	case set.QUIC:
+		p.fromQUIC(s, index, &key, a)
+		return n
+	}
+	id, action := p.table.Arrive(&key, n, p.loop.Now())
+	if action == flow.Open {
+		p.open(s, index, &key, a, n)
+		return n
+	}
+	p.forwardUp(id, p.table.At(id), a.Payload, a.Segment, a.Class, n)
+	return n
+}
+
+// open begins a flow for datagrams that belong to none, by policy.
+func (p *Proxy) open(s *socket, index uint32, key *flow.Key, a *eventloop.Arrival, n int) {
+	client := a.From.AddrPort()
+	p.openIn(s, index, key, a.From, s.on.settings.Routes.Match(client.Addr(), ""), a.Payload, a.Segment, a.Class, n)
+}
+
+// openIn is open with the cluster known.
+func (p *Proxy) openIn(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster, payload []byte, segment int, class uint8, n int) {
+	drop := l4.DropNoCluster
+	switch {
+	case s.on.closed:
+		drop = l4.DropDraining
+	case c != nil:
+		m, why, ok := p.pick(c, from.AddrPort(), nil, false)
+		if drop = why; !ok {
+			break
+		}
+		id, f, why, ok := p.begin(s, index, key, from, c, m)
+		if drop = why; !ok {
+			break
+		}
+		p.table.Owe(id, n, p.loop.Now())
+		p.forwardUp(id, f, payload, segment, class, n)
+		return
+	}
+	s.on.drop(drop, n)
+}
+
+// forwardUp sends a flow's datagrams on to its endpoint, or to another one if it has to move.
+func (p *Proxy) forwardUp(id flow.ID, f *state, payload []byte, segment int, class uint8, n int) {
+	f.answered = false
+	if f.moves {
+		if drop, ok := p.move(id, f, true); !ok && f.lost {
+			f.on.drop(drop, n)
+			return
+		}
+	} else if f.lost {
+		f.on.drop(l4.DropNoEndpoint, n)
+		return
+	}
+	p.forward(id, f, l4.ToUpstream, payload, segment, class, n)
+}
+
+// perPacket sends a datagram to an endpoint of its own, without a flow.
+func (p *Proxy) perPacket(s *socket, index uint32, a *eventloop.Arrival) {
+	client := a.From.AddrPort()
+	c := s.on.settings.Routes.Match(client.Addr(), "")
+	switch {
+	case s.on.closed:
+		s.on.drop(l4.DropDraining, 1)
+		return
+	case c == nil:
+		s.on.drop(l4.DropNoCluster, 1)
+		return
+	}
+	m, drop, ok := p.pick(c, client, nil, false)
+	if !ok {
+		s.on.drop(drop, 1)
+		return
+	}
+	e := c.Endpoints[m]
+	e.Balance.Release() // the datagram is on its way as soon as it is placed
+	id, f, drop, ok := p.directTo(s, index, c, e)
+	if !ok {
+		s.on.drop(drop, 1)
+		return
+	}
+	p.forward(id, f, l4.ToUpstream, a.Payload, a.Segment, a.Class, 1)
+}
+
+// directTag marks the keys of what isn't a client's flow.
+const directTag = 1 << 31
+
+// directTo returns the way from a listener's socket to an endpoint that all datagrams share: a flow that nobody counts. It ends when it
+// hasn't been used for as long as any.
+func (p *Proxy) directTo(s *socket, index uint32, c *l4.Cluster, e *l4.Endpoint) (flow.ID, *state, l4.Drop, bool) {
+	key := flow.Key{Socket: index, Tag: directTag}
+	key.Client, key.Port, key.Zone = e.Socket().Bytes()
+	if id, action := p.table.Arrive(&key, 1, p.loop.Now()); action == flow.Forward {
+		if f := p.table.At(id); p.upstreams.At(f.upstream-1).endpoint == e {
+			return id, f, 0, true
+		} // another cluster's endpoint of that address
+		key.Local = lettersOf(c.Name)
+		if id, action = p.table.Arrive(&key, 1, p.loop.Now()); action == flow.Forward {
+			return id, p.table.At(id), 0, true
+		}
+	}
+	u, drop, ok := p.connect(0, e, s.on.settings)
+	if !ok {
+		return 0, nil, drop, false
+	}
+	id, f := p.table.Insert(&key, &s.on.settings.Rules, p.loop.Now())
+	p.upstreams.At(u).flow = id
+	*f = state{on: s.on, cluster: c, socket: index, upstream: u + 1, direct: true, alone: [2]uint16{noneAlone, noneAlone}}
+	return id, f, 0, true
+}
+
+// lettersOf is what tells a cluster from others in a key.
+func lettersOf(name string) (b [16]byte) {
+	copy(b[:], name)
+	return b
+}
+
+// endpoints takes the events of sockets to endpoints; arg is the socket's index.
+type endpoints struct{ p *Proxy }
+
+// Ready takes in what an endpoint has sent.
+func (h endpoints) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+	p, u := h.p, h.p.upstreams.At(arg)
+	for left := p.budget / 2; left > 0; {
+		if p.inbox.Room() == 0 {
+			p.Flush() // which may end the flow
+		}
+		if u.endpoint == nil {
+			u.stale = true
+			return
+		}
+		limit := min(endpointBatch, left, p.inbox.Room())
+		first, n, e := p.inbox.Receive(int(u.fd), limit)
+		switch e {
+		case 0:
+		case unix.EAGAIN:
+			return
+		default:
+			p.reported(u, e)
+			left--
+			continue
+		}
+		came := 0
+		for place := first; place < first+n; place++ {
+			came += p.fromEndpoint(u, p.inbox.At(place))
+		}
+		p.table.At(u.flow).on.counters.Received[l4.ToDownstream].Observe(came)
+		if n < limit {
+			return
+		}
+		left -= n
+	}
+	p.loop.Again(tok)
+}
+
+// fromEndpoint takes in what a flow's endpoint sent and returns how many datagrams it was.
+func (p *Proxy) fromEndpoint(u *upstream, a *eventloop.Arrival) (n int) {
+	n = a.Datagrams()
+	id := u.flow
+	f := p.table.At(id)
+	if a.Overflow != 0 {
+		overflowed(f.on.counters, &u.overflow, a.Overflow)
+	}
+	if f.direct {
+		f.on.drop(l4.DropNoFlow, n)
+		return n
+	}
+	if p.table.Answer(id, n, p.loop.Now()) == flow.End && !f.answered {
+		f.answered = true
+		p.ending = append(p.ending, ending{id, l4.Answered})
+	}
+	p.answer(id, f, u.counters, a, n)
+	return n
+}
+
+// reported counts an ICMP error that a flow's socket has reported. The flow moves with its next datagram, unless its cluster keeps flows.
+func (p *Proxy) reported(u *upstream, e unix.Errno) {
+	switch e {
+	case unix.ECONNREFUSED:
+		u.counters.Refused.Add(1)
+	case unix.EMSGSIZE:
+		return // the path takes less than was thought: nobody's fault
+	default:
+		u.counters.ConnectErrors.Add(1)
+	}
+	f := p.table.At(u.flow)
+	if !f.cluster.KeepFlows && !f.direct && p.upstreams.At(f.upstream-1) == u {
+		f.moves = true
+	}
+}
+
+// overflowed counts what a socket has lost, of which it says the sum, modulo 2^32.
+func overflowed(c *l4.ListenerCounters, seen *uint32, sum uint32) {
+	if sum != *seen {
+		c.Dropped[l4.DropReceiveOverflow].Add(uint64(sum - *seen))
+		*seen = sum
+	}
+}
+
+// drop counts n datagrams that go nowhere.
+func (ln *listening) drop(d l4.Drop, n int) { ln.counters.Dropped[d].Add(uint64(n)) }
