@@ -38,7 +38,7 @@ func serve(s service) error {
 		return failure{err}
 	}
 	v := thisVersion()
-	log.Info("weir runs", "version", v.Version, "loops", len(c.View().Loops), "max_connections", c.View().TCP.Max())
+	log.Info("weir runs", "version", v.Version, "loops", len(c.View().Loops), "max_connections", c.View().Shared.Max())
 	if s.started != nil {
 		s.started(c)
 	}

@@ -2,12 +2,14 @@ package build
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"weir/config"
 	"weir/eventloop"
 	"weir/l4"
 	"weir/l4/tcp"
+	"weir/l4/udp"
 )
 
 // Options are what the configuration leaves to the process.
@@ -27,11 +29,39 @@ type Running struct {
 
 // Listener is one listener: what sees it through all changes, and what it does now.
 type Listener struct {
-	Name     string
-	TCP      *tcp.Listener             // the same as long as there is a listener of this name
-	Settings *tcp.Settings             // the same pointer when nothing changed
-	Sockets  []eventloop.ListenOptions // one for each address, in the configuration's order
-	Config   *config.Listener
+	Name    string
+	State   *l4.Listener  // the same as long as there is a listener of this name and protocol
+	TCP     *tcp.Settings // nil for UDP; the same pointer when nothing changed
+	UDP     *udp.Settings // nil for TCP; the same pointer when nothing changed
+	Sockets []Socket      // one for each address, in the configuration's order
+	Config  *config.Listener
+}
+
+// Socket says what a listener's sockets of one address are to be like: of one of the two protocols, the other is zero.
+type Socket struct {
+	Addr   netip.AddrPort
+	V6Only bool
+	TCP    eventloop.ListenOptions
+	UDP    eventloop.DatagramOptions
+}
+
+// Datagrams reports whether it is a UDP socket.
+func (s *Socket) Datagrams() bool { return s.UDP.Addr.IsValid() }
+
+// MaxConnections returns the most sessions or flows of the listener, 0 = no limit.
+func (l *Listener) MaxConnections() int64 {
+	if l.UDP != nil {
+		return l.UDP.MaxFlows
+	}
+	return l.TCP.MaxConnections
+}
+
+// Same reports whether the listener does what old did, with the same clusters.
+func (l *Listener) Same(old *Listener) bool { return l.TCP == old.TCP && l.UDP == old.UDP }
+
+// AnyTCP reports whether there is a TCP listener.
+func (r *Running) AnyTCP() bool {
+	return slices.ContainsFunc(r.Listeners, func(l *Listener) bool { return l.TCP != nil })
 }
 
 // First returns what a process runs that begins with this configuration.

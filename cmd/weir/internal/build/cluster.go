@@ -25,6 +25,7 @@ func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, error) {
 		HashOn:         hashOn(c.HashOn),
 		ConnectTimeout: c.ConnectTimeout,
 		Attempts:       max(1, c.ConnectAttempts),
+		KeepFlows:      c.Health.OnDown == config.Keep,
 	}
 	known := make(map[netip.AddrPort]*l4.Endpoint)
 	if old != nil {

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"weir/cmd/weir/internal/build"
+	"weir/cmd/weir/internal/stats"
 	"weir/config"
 	"weir/l4"
-	"weir/l4/tcp"
 )
 
 // Apply makes the process run another configuration. An error means that nothing has changed.
@@ -72,15 +72,16 @@ func (c *Control) apply(s *config.Snapshot) error {
 	over := s.Process.DrainTimeout
 	plan := c.plan(next, opened)
 	opened.tune()
+	c.noteDrained(opened.sockets)
 	c.sockets, c.bound = opened.sockets, opened.bound
 	leaving := c.running.Leaving(next)
 	c.running = next
 	c.replaceAdmin(server)
-	c.shared.SetMax(c.maxConnections())
+	c.shared.SetMax(c.limits())
 	var failed []error
 	for i := range c.loops {
-		p := c.loops[i].TCP
-		err := c.loops[i].Loop.Do(func() { failed = append(failed, plan.do(p, i, over, leaving)) })
+		on := &c.loops[i]
+		err := on.Loop.Do(func() { failed = append(failed, plan.do(on, i, over, leaving)) })
 		failed = append(failed, err)
 	}
 	for i := range c.loops {
@@ -104,7 +105,7 @@ func (c *Control) apply(s *config.Snapshot) error {
 type plan struct {
 	listen   []listen
 	update   []*build.Listener
-	unlisten []*tcp.Listener
+	unlisten []*build.Listener
 }
 
 type listen struct {
@@ -117,35 +118,51 @@ func (c *Control) plan(next *build.Running, o *opened) plan {
 	for _, l := range next.Listeners {
 		if fds, ok := o.listen[l.Name]; ok {
 			p.listen = append(p.listen, listen{l, fds})
-		} else if old := c.running.Listener(l.Name); old.Settings != l.Settings {
+		} else if !l.Same(c.running.Listener(l.Name)) {
 			p.update = append(p.update, l)
 		}
 	}
 	for _, l := range c.running.Listeners {
-		if next.Listener(l.Name) == nil {
-			p.unlisten = append(p.unlisten, l.TCP)
+		if n := next.Listener(l.Name); n == nil || n.State != l.State {
+			p.unlisten = append(p.unlisten, l)
 		}
 	}
 	return p
 }
 
 // do is a loop's part. Sockets are taken over before those they replace are closed.
-func (pl *plan) do(p *tcp.Proxy, loop int, over time.Duration, leaving []*l4.Endpoint) error {
+func (pl *plan) do(on *stats.Loop, loop int, over time.Duration, leaving []*l4.Endpoint) error {
 	var failed []error
 	for _, l := range pl.listen {
-		if err := p.Rebind(l.TCP, l.Settings, l.sockets[loop]); err != nil {
+		var err error
+		if l.UDP != nil {
+			err = on.UDP.Rebind(l.State, l.UDP, l.sockets[loop])
+		} else {
+			err = on.TCP.Rebind(l.State, l.TCP, l.sockets[loop])
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("loop %d: listener %q: %w", loop, l.Name, err))
 		}
 	}
 	for _, l := range pl.update {
-		p.Update(l.TCP, l.Settings)
+		if l.UDP != nil {
+			on.UDP.Update(l.State, l.UDP)
+		} else {
+			on.TCP.Update(l.State, l.TCP)
+		}
 	}
 	for _, l := range pl.unlisten {
-		p.Unlisten(l)
-		p.DrainListener(l, over)
+		if l.UDP != nil {
+			on.UDP.Unlisten(l.State)
+			on.UDP.DrainListener(l.State, over)
+		} else {
+			on.TCP.Unlisten(l.State)
+			on.TCP.DrainListener(l.State, over)
+		}
 	}
 	for _, e := range leaving {
-		p.DrainEndpoint(e, over)
+		on.TCP.DrainEndpoint(e, over)
+		on.UDP.DrainEndpoint(e, over)
 	}
 	return errors.Join(failed...)
 }

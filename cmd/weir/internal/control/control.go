@@ -17,7 +17,9 @@ import (
 	"weir/cmd/weir/internal/stats"
 	"weir/config"
 	"weir/eventloop"
+	"weir/l4"
 	"weir/l4/tcp"
+	"weir/l4/udp"
 )
 
 // Options configure a Control. Snapshot and Log are required.
@@ -34,7 +36,7 @@ type Control struct {
 	log     *slog.Logger
 	version string
 	loops   []stats.Loop
-	shared  *tcp.Shared
+	shared  *l4.Shared
 	started time.Time
 	files   files
 	failed  chan error
@@ -43,13 +45,15 @@ type Control struct {
 
 	view atomic.Pointer[stats.View]
 
-	mu       sync.Mutex
-	running  *build.Running
-	sockets  sockets
-	bound    map[string][]netip.AddrPort // by listener: where it listens in fact
-	admin    *admin.Server
-	reloads  stats.Reloads
-	draining bool
+	mu      sync.Mutex
+	running *build.Running
+	sockets sockets
+	// drainedPorts are the UDP ports that listeners have given up, or may have.
+	drainedPorts map[uint16]bool
+	bound        map[string][]netip.AddrPort // by listener: where it listens in fact
+	admin        *admin.Server
+	reloads      stats.Reloads
+	draining     bool
 }
 
 // ErrDraining says that a change came after the end had begun.
@@ -70,13 +74,13 @@ func New(o Options) (*Control, error) {
 	c := &Control{
 		log: o.Log, version: o.Version, started: time.Now(), files: raiseFiles(),
 		failed: make(chan error, n), done: make(chan struct{}),
-		sockets: sockets{}, bound: map[string][]netip.AddrPort{},
+		sockets: sockets{}, drainedPorts: map[uint16]bool{}, bound: map[string][]netip.AddrPort{},
 	}
 	setMaxProcs(n)
 	if c.running, err = build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed}); err != nil {
 		return nil, err
 	}
-	c.shared = tcp.NewShared(n, 0)
+	c.shared = l4.NewShared(n, 0)
 	for i := range n {
 		if err := c.addLoop(i, n, cpus, o); err != nil {
 			c.stop()
@@ -103,8 +107,12 @@ func (c *Control) addLoop(i, n int, cpus []int, o Options) error {
 	if err != nil {
 		return err
 	}
-	proxy := tcp.New(tcp.Options{Loop: loop, ID: i, Shared: c.shared, Seed: o.Seed + uint64(i)})
-	c.loops = append(c.loops, stats.Loop{Loop: loop, TCP: proxy})
+	seed := o.Seed + uint64(i)
+	c.loops = append(c.loops, stats.Loop{
+		Loop: loop,
+		TCP:  tcp.New(tcp.Options{Loop: loop, ID: i, Shared: c.shared, Seed: seed}),
+		UDP:  udp.New(udp.Options{Loop: loop, ID: i, Shared: c.shared, Seed: seed}),
+	})
 	return nil
 }
 
@@ -130,12 +138,12 @@ func (c *Control) Snapshot() *config.Snapshot {
 // publish makes a new View. With the mutex held.
 func (c *Control) publish() {
 	v := &stats.View{
-		Started: c.started, Loops: c.loops, TCP: c.shared, Clusters: c.running.Clusters,
+		Started: c.started, Loops: c.loops, Shared: c.shared, Clusters: c.running.Clusters,
 		Draining: c.draining, Reloads: c.reloads,
 	}
 	for _, l := range c.running.Listeners {
 		v.Listeners = append(v.Listeners, stats.Listener{
-			Name: l.Name, Binds: c.bound[l.Name], MaxConnections: l.Settings.MaxConnections, TCP: l.TCP,
+			Name: l.Name, Protocol: string(l.Config.Protocol), Binds: c.bound[l.Name], MaxConnections: l.MaxConnections(), State: l.State,
 		})
 	}
 	c.view.Store(v)
@@ -180,7 +188,10 @@ func (c *Control) Shutdown(ctx context.Context) {
 
 func (c *Control) drain(over time.Duration) {
 	for _, l := range c.loops {
-		_ = l.Loop.Do(func() { l.TCP.Drain(over) }) // a loop that has stopped has no sessions
+		_ = l.Loop.Do(func() { // a loop that has stopped has no sessions
+			l.TCP.Drain(over)
+			l.UDP.Drain(over)
+		})
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"weir/l4"
 )
 
 // files is what the process may have open.
@@ -45,26 +47,23 @@ func (f files) reserve() int { return max(16, f.limit/100) }
 // pipes is the most pipes that each of n loops may have.
 func (f files) pipes(n int) int { return max(4, min(f.reserve()/4, 1024)/n) }
 
-// connections is how many sessions, of two descriptors each, there is room for beside so many listening sockets.
-func (f files) connections(listening int) int64 {
-	return int64(max(1, (f.limit-f.overhead-listening-f.reserve())/2))
+// room is how many descriptors there are for sessions and flows beside so many listening sockets.
+func (f files) room(listening int) int64 {
+	return int64(max(l4.SessionDescriptors, f.limit-f.overhead-listening-f.reserve()))
 }
 
-// maxConnections is the limit of sessions for the configuration that runs: what it says, as far as there are descriptors.
-func (c *Control) maxConnections() int64 {
+// limits are those of sessions and flows (0 = no limit) and of their descriptors for the configuration that runs.
+func (c *Control) limits() (most, descriptors int64) {
 	listening := 0
 	for _, s := range c.sockets {
 		listening += len(s.fds)
 	}
-	room := c.files.connections(listening)
-	want := c.running.Snapshot.Process.MaxConnections
-	if want > room {
-		c.log.Warn("process.max_connections is more than there are descriptors for", "want", want, "use", room, "descriptors", c.files.limit)
+	most, descriptors = c.running.Snapshot.Process.MaxConnections, c.files.room(listening)
+	if most > descriptors/l4.FlowDescriptors || most > descriptors/l4.SessionDescriptors && c.running.AnyTCP() {
+		c.log.Warn("process.max_connections is more than there are descriptors for", "want", most, "tcp", descriptors/l4.SessionDescriptors,
+			"udp", descriptors/l4.FlowDescriptors, "descriptors", c.files.limit)
 	}
-	if want == 0 || want > room {
-		return room
-	}
-	return want
+	return most, descriptors
 }
 
 // setMaxProcs gives each loop a processor of the Go scheduler and the rest of the process one more, unless the environment says otherwise.

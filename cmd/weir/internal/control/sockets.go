@@ -15,9 +15,10 @@ import (
 
 // socketKey is what makes two sockets interchangeable: what was fixed when they were bound.
 type socketKey struct {
-	addr   netip.AddrPort
-	v6Only bool
-	owner  string // with port 0: the listener and which of its addresses, since each gets a port of its own
+	addr      netip.AddrPort
+	v6Only    bool
+	datagrams bool
+	owner     string // with port 0: the listener and which of its addresses, since each gets a port of its own
 }
 
 // sockets are the listening sockets, one for each loop. The loops own the descriptors, and close them only when told to by the Control.
@@ -26,13 +27,13 @@ type sockets map[socketKey]socket
 type socket struct {
 	fds     []int // by loop
 	at      netip.AddrPort
-	options eventloop.ListenOptions
+	options build.Socket
 }
 
 func keys(l *build.Listener) []socketKey {
 	all := make([]socketKey, len(l.Sockets))
 	for i, o := range l.Sockets {
-		all[i] = socketKey{addr: o.Addr, v6Only: o.V6Only && o.Addr.Addr() == netip.IPv6Unspecified()}
+		all[i] = socketKey{addr: o.Addr, v6Only: o.V6Only && o.Addr.Addr() == netip.IPv6Unspecified(), datagrams: o.Datagrams()}
 		if o.Addr.Port() == 0 {
 			all[i].owner = l.Name + "#" + strconv.Itoa(i)
 		}
@@ -108,13 +109,18 @@ func (c *Control) openListener(o *opened, l *build.Listener) error {
 }
 
 // listenFresh opens sockets on an address that has none.
-func (c *Control) listenFresh(s *socket, options eventloop.ListenOptions) (err error) {
-	if !c.usesPort(options.Addr.Port()) {
+func (c *Control) listenFresh(s *socket, options build.Socket) (err error) {
+	if !c.usesPort(options.Addr.Port(), options.Datagrams()) {
 		if err := probe(options); err != nil {
 			return fmt.Errorf("listen on %s: %w", options.Addr, err)
 		}
 	}
-	if s.fds, err = eventloop.Listen(options, len(c.loops)); err != nil {
+	if options.Datagrams() {
+		s.fds, err = eventloop.ListenDatagrams(options.UDP, len(c.loops))
+	} else {
+		s.fds, err = eventloop.Listen(options.TCP, len(c.loops))
+	}
+	if err != nil {
 		return err
 	}
 	s.options = options
@@ -124,13 +130,26 @@ func (c *Control) listenFresh(s *socket, options eventloop.ListenOptions) (err e
 	return err
 }
 
-func (c *Control) usesPort(port uint16) bool {
+// usesPort reports whether weir itself has the port, or had it for UDP, whose flows may keep their socket for as long as they drain.
+func (c *Control) usesPort(port uint16, datagrams bool) bool {
+	if datagrams && c.drainedPorts[port] {
+		return true
+	}
 	for _, s := range c.sockets {
-		if s.at.Port() == port {
+		if s.at.Port() == port && s.options.Datagrams() == datagrams {
 			return true
 		}
 	}
 	return false
+}
+
+// noteDrained remembers the UDP ports of sockets that next doesn't have any more.
+func (c *Control) noteDrained(next sockets) {
+	for key, s := range c.sockets {
+		if _, stays := next[key]; !stays && s.options.Datagrams() {
+			c.drainedPorts[s.at.Port()] = true
+		}
+	}
 }
 
 // close undoes open.
@@ -140,8 +159,12 @@ func (o *opened) close() { closeAll(o.fresh) }
 func (o *opened) tune() {
 	for _, s := range o.retune {
 		for _, fd := range s.fds {
-			_ = setOptions(fd, s.options)
-			_ = unix.Listen(fd, backlog(s.options))
+			if s.options.Datagrams() {
+				eventloop.SetDatagramOptions(fd, s.at.Addr().Is6(), s.options.UDP)
+				continue
+			}
+			_ = setOptions(fd, s.options.TCP)
+			_ = unix.Listen(fd, backlog(s.options.TCP))
 		}
 	}
 }
@@ -167,7 +190,7 @@ func closeAll(fds []int) {
 
 // probe finds out whether somebody else listens on the address. The sockets proper could not tell: with SO_REUSEPORT
 // they would share the connections with another process of the same user.
-func probe(o eventloop.ListenOptions) error {
+func probe(o build.Socket) error {
 	addr := o.Addr.Addr()
 	if o.Addr.Port() == 0 || addr.Zone() != "" {
 		return nil
@@ -176,7 +199,11 @@ func probe(o eventloop.ListenOptions) error {
 	if addr.Is4() {
 		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(o.Addr.Port()), Addr: addr.As4()}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	kind := unix.SOCK_STREAM
+	if o.Datagrams() {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil // the sockets proper will say so, or do without
 	}
@@ -184,7 +211,9 @@ func probe(o eventloop.ListenOptions) error {
 		return fmt.Errorf("socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if !o.Datagrams() { // to which it would mean what SO_REUSEPORT does
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	}
 	if family == unix.AF_INET6 {
 		only := 0
 		if o.V6Only {

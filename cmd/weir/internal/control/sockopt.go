@@ -9,17 +9,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/cmd/weir/internal/build"
 	"weir/eventloop"
 )
 
 // tryOptions finds out whether the kernel takes the options, on a socket of no use.
-func tryOptions(o eventloop.ListenOptions) error {
+func tryOptions(o build.Socket) error {
+	if o.Datagrams() {
+		return nil // what the kernel doesn't have is done without
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	return setOptions(fd, o)
+	return setOptions(fd, o.TCP)
 }
 
 // setOptions gives a socket that exists the options of eventloop.Listen, also those that are the kernel's defaults again.

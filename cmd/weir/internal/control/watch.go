@@ -14,9 +14,9 @@ const watchEvery = time.Second
 type pauses struct{ files, limit uint64 }
 
 func pausesOf(l *stats.Listener) (p pauses) {
-	for i := range l.TCP.Loops {
-		p.files += l.TCP.Loops[i].PausesFiles.Load()
-		p.limit += l.TCP.Loops[i].PausesLimit.Load()
+	for i := range l.State.Loops {
+		p.files += l.State.Loops[i].PausesFiles.Load()
+		p.limit += l.State.Loops[i].PausesLimit.Load()
 	}
 	return p
 }
@@ -54,7 +54,7 @@ func (c *Control) logPauses(seen map[string]pauses) map[string]pauses {
 				"sessions", c.shared.Active(), "descriptors", c.files.limit)
 		} else if limit > 0 {
 			c.log.Warn("accepting paused: max_connections reached", "listener", l.Name, "pauses", limit,
-				"sessions", l.TCP.Active(), "listener_max", l.MaxConnections,
+				"sessions", l.State.Active(), "listener_max", l.MaxConnections,
 				"process_sessions", c.shared.Active(), "process_max", c.shared.Max())
 		}
 	}
