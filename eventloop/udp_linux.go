@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -17,7 +16,7 @@ type DatagramOptions struct {
 	Receive      int            // bytes of buffer (SO_RCVBUF); 0 = the kernel's
 	Send         int            // bytes of buffer (SO_SNDBUF); 0 = the kernel's
 	DontFragment bool           // IP_PMTUDISC_DO: what is too big for the path is refused instead of being sent in fragments
-	NoOffload    bool           // neither UDP_GRO nor, where DatagramFeatures are asked, UDP_SEGMENT
+	NoOffload    bool           // each datagram is received by itself, also where the kernel has UDP_GRO
 }
 
 // Features are what this kernel can do with datagrams.
@@ -112,8 +111,8 @@ func newDatagramSocket(six bool) (int, unix.Errno) {
 // SetDatagramOptions gives a socket all of the options that may change while it is open. What the kernel doesn't have is done without; the sizes of
 // buffers it cuts silently (net.core.rmem_max, wmem_max), and DatagramBuffers tells what it gave. A privileged process gets what it asks for.
 func SetDatagramOptions(fd int, six bool, o DatagramOptions) {
-	if DatagramFeatures().Coalesce && !o.NoOffload {
-		setInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	if DatagramFeatures().Coalesce {
+		setInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, int32(truth(!o.NoOffload)))
 	}
 	setInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	setInt(fd, unix.IPPROTO_IP, unix.IP_RECVTOS, 1) // an IPv6 socket's, too, for the IPv4 that it takes
@@ -155,16 +154,21 @@ func NewDatagramSocket(six bool, o DatagramOptions) (int, unix.Errno) {
 }
 
 // ConnectDatagrams connects a socket that isn't connected, from a free port that the kernel draws. EAGAIN and EADDRNOTAVAIL mean that there
-// is none. What came to the socket before is thrown away.
+// is none.
 func ConnectDatagrams(fd int, addr *Sockaddr) unix.Errno {
+	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&addr.raw)), uintptr(addr.size))
+	return e
+}
+
+// DiscardDatagrams throws away what a socket has received, and the error that it may have.
+func DiscardDatagrams(fd int) {
 	var b [1]byte
 	for range drainMost {
 		_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_DONTWAIT, 0, 0)
 		if e == unix.EAGAIN {
-			return connect(fd, addr)
+			return
 		}
 	}
-	return unix.EBUSY // something goes on sending: not a socket that is at rest
 }
 
 // drainMost is more datagrams than a socket's buffer holds: each takes at least 256 bytes of it.
@@ -176,20 +180,6 @@ func DisconnectDatagrams(fd int) unix.Errno {
 	none := unix.RawSockaddr{Family: unix.AF_UNSPEC}
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none))
 	return e
-}
-
-func connect(fd int, addr *Sockaddr) unix.Errno {
-	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&addr.raw)), uintptr(addr.size))
-	return e
-}
-
-// IsDatagrams reports whether fd is a UDP socket.
-func IsDatagrams(fd int) error {
-	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	if err == nil && kind != unix.SOCK_DGRAM {
-		err = errors.New("not a datagram socket")
-	}
-	return err
 }
 
 func truth(b bool) int {

@@ -21,7 +21,7 @@ func (p *Proxy) failed(i int, r *run, d *eventloop.Departure) {
 	if r.direction == l4.ToUpstream && icmp(e) != 0 {
 		p.reported(p.upstreams.At(f.upstream-1), e)
 		if f.moves {
-			if drop, ok := p.move(r.id, f, true); !ok && f.lost {
+			if drop, ok := p.move(r.id, f); !ok && f.lost {
 				f.on.drop(drop, p.datagramsOf(i, r))
 				return
 			}

@@ -50,7 +50,7 @@ func (p *Proxy) begin(s *socket, index uint32, key *flow.Key, from *eventloop.So
 	if !ok {
 		on.listener.Give()
 		p.shared.Give(0)
-		e.Loops[p.id].ConnectErrors.Add(1)
+		p.noteConnect(e, drop)
 		return fail(drop)
 	}
 	id, f := p.table.Insert(key, &on.settings.Rules, p.loop.Now())
@@ -115,7 +115,7 @@ func (p *Proxy) end(id flow.ID, why l4.CloseReason) {
 
 // move sends the flow to another endpoint from now on, if there is one; what the one it had still answers is heard for a while. false: there is
 // none at all; the flow ends with the turn, or tries again with its next datagram.
-func (p *Proxy) move(id flow.ID, f *state, failed bool) (l4.Drop, bool) {
+func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 	f.moves = false
 	u := p.upstreams.At(f.upstream - 1)
 	client := f.client.AddrPort()
@@ -125,7 +125,13 @@ func (p *Proxy) move(id flow.ID, f *state, failed bool) (l4.Drop, bool) {
 	}
 	m, drop, ok := -1, l4.DropNoCluster, false
 	if c != nil {
-		m, drop, ok = p.pick(c, client, u.endpoint, failed)
+		p.ask(c, client)
+		for i, e := range c.Endpoints {
+			if e == u.endpoint {
+				p.request.Tried.Add(i)
+			}
+		}
+		m, drop, ok = p.pick(c)
 	}
 	if !ok {
 		f.lost = true
@@ -141,7 +147,8 @@ func (p *Proxy) move(id flow.ID, f *state, failed bool) (l4.Drop, bool) {
 	next, drop, ok := p.connect(id, e, f.on.settings)
 	if !ok {
 		e.Balance.Release()
-		e.Loops[p.id].ConnectErrors.Add(1)
+		p.noteConnect(e, drop)
+		f.moves = true
 		return drop, false
 	}
 	e.Loops[p.id].Attempts.Add(1)
@@ -159,16 +166,20 @@ func (p *Proxy) move(id flow.ID, f *state, failed bool) (l4.Drop, bool) {
 	return 0, true
 }
 
-// pick takes a place on an endpoint of the cluster, and not on the one that was left if another has room.
-func (p *Proxy) pick(c *l4.Cluster, client netip.AddrPort, left *l4.Endpoint, failed bool) (int, l4.Drop, bool) {
-	p.request = lb.Request{Hash: c.HashOn.Hash(client), Rand: p.rand}
-	if left != nil && failed {
-		for i, e := range c.Endpoints {
-			if e == left {
-				p.request.Tried.Add(i)
-			}
-		}
+// noteConnect counts a failure to connect a socket to an endpoint, unless it was for want of something here.
+func (p *Proxy) noteConnect(e *l4.Endpoint, why l4.Drop) {
+	if why == l4.DropConnectFailed {
+		e.Loops[p.id].ConnectErrors.Add(1)
 	}
+}
+
+// ask begins a request of the client for an endpoint of the cluster.
+func (p *Proxy) ask(c *l4.Cluster, client netip.AddrPort) {
+	p.request = lb.Request{Hash: c.HashOn.Hash(client), Rand: p.rand}
+}
+
+// pick takes a place on an endpoint of the cluster that was asked.
+func (p *Proxy) pick(c *l4.Cluster) (int, l4.Drop, bool) {
 	switch m, verdict := c.Set.Pick(&p.request); verdict {
 	case lb.NoEndpoint:
 		c.Loops[p.id].NoEndpoint.Add(1)

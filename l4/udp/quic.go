@@ -71,27 +71,24 @@ func (p *Proxy) fromQUIC(s *socket, index uint32, key *flow.Key, a *eventloop.Ar
 // quicTo sends datagrams to the flow of their client, or to the one that the client has to the server that their connection ID names.
 func (p *Proxy) quicTo(server *Server, s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, b []byte, segment int, class uint8, n int) {
 	k := *key
-	id, action := p.table.Arrive(&k, n, p.loop.Now())
-	first := action == flow.Forward
-	if first {
-		f := p.table.At(id)
-		if server == nil || p.upstreams.At(f.upstream-1).endpoint == server.endpoint() {
-			p.forwardUp(id, f, b, segment, class, n)
-			return
-		}
-	}
-	if server != nil {
+	first, action := p.table.Arrive(&k, n, p.loop.Now())
+	known := action == flow.Forward
+	if server != nil && !(known && p.upstreams.At(p.table.At(first).upstream-1).endpoint == server.endpoint()) {
 		k.Tag = tagOf(server.endpoint())
-		if id, action = p.table.Arrive(&k, n, p.loop.Now()); action == flow.Forward {
+		if id, action := p.table.Arrive(&k, n, p.loop.Now()); action == flow.Forward {
 			p.forwardUp(id, p.table.At(id), b, segment, class, n)
 			return
 		}
-		if !first {
+		if !known {
 			k.Tag = 0
 		}
 		if p.openTo(server, s, index, &k, from, b, segment, class, n) {
 			return
 		}
+	}
+	if known {
+		p.forwardUp(first, p.table.At(first), b, segment, class, n)
+		return
 	}
 	client := from.AddrPort()
 	routes := &s.on.settings.Routes

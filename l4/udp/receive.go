@@ -23,11 +23,18 @@ func (h clients) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
 	for left := p.budget; left > 0; {
 		if p.inbox.Room() == 0 {
 			p.Flush()
+			if !s.open {
+				return // it was closed with the last of its flows
+			}
 		}
 		limit := min(clientBatch, left, p.inbox.Room())
 		first, n, e := p.inbox.Receive(int(s.fd), limit)
-		if e != 0 {
-			return // EAGAIN: a socket that isn't connected has no other
+		if e == unix.EAGAIN {
+			return
+		}
+		if e != 0 { // want of memory, say; what is there still has to be read
+			left--
+			continue
 		}
 		came := 0
 		for place := first; place < first+n; place++ {
@@ -76,31 +83,42 @@ func (p *Proxy) open(s *socket, index uint32, key *flow.Key, a *eventloop.Arriva
 
 // openIn is open with the cluster known.
 func (p *Proxy) openIn(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster, payload []byte, segment int, class uint8, n int) {
-	drop := l4.DropNoCluster
-	switch {
-	case s.on.closed:
-		drop = l4.DropDraining
-	case c != nil:
-		m, why, ok := p.pick(c, from.AddrPort(), nil, false)
-		if drop = why; !ok {
-			break
-		}
-		id, f, why, ok := p.begin(s, index, key, from, c, m)
-		if drop = why; !ok {
-			break
-		}
-		p.table.Owe(id, n, p.loop.Now())
-		p.forwardUp(id, f, payload, segment, class, n)
+	id, f, drop, ok := p.beginIn(s, index, key, from, c)
+	if !ok {
+		s.on.drop(drop, n)
 		return
 	}
-	s.on.drop(drop, n)
+	p.table.Owe(id, n, p.loop.Now())
+	p.forwardUp(id, f, payload, segment, class, n)
+}
+
+// beginIn makes a flow to an endpoint of the cluster; one to which there is no way is not the last that is tried.
+func (p *Proxy) beginIn(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster) (id flow.ID, f *state, drop l4.Drop, ok bool) {
+	switch {
+	case s.on.closed:
+		return 0, nil, l4.DropDraining, false
+	case c == nil:
+		return 0, nil, l4.DropNoCluster, false
+	}
+	p.ask(c, from.AddrPort())
+	for range max(1, c.Attempts) {
+		m, why, ok := p.pick(c)
+		if !ok {
+			return 0, nil, why, false
+		}
+		if id, f, drop, ok = p.begin(s, index, key, from, c, m); ok || drop != l4.DropConnectFailed {
+			return id, f, drop, ok
+		}
+		p.request.Tried.Add(m)
+	}
+	return 0, nil, drop, false
 }
 
 // forwardUp sends a flow's datagrams on to its endpoint, or to another one if it has to move.
 func (p *Proxy) forwardUp(id flow.ID, f *state, payload []byte, segment int, class uint8, n int) {
 	f.answered = false
 	if f.moves {
-		if drop, ok := p.move(id, f, true); !ok && f.lost {
+		if drop, ok := p.move(id, f); !ok && f.lost {
 			f.on.drop(drop, n)
 			return
 		}
@@ -108,7 +126,7 @@ func (p *Proxy) forwardUp(id flow.ID, f *state, payload []byte, segment int, cla
 		f.on.drop(l4.DropNoEndpoint, n)
 		return
 	}
-	p.forward(id, f, l4.ToUpstream, payload, segment, class, n)
+	p.add(id, f, l4.ToUpstream, nil, payload, segment, class, n)
 }
 
 // perPacket sends a datagram to an endpoint of its own, without a flow.
@@ -123,7 +141,8 @@ func (p *Proxy) perPacket(s *socket, index uint32, a *eventloop.Arrival) {
 		s.on.drop(l4.DropNoCluster, 1)
 		return
 	}
-	m, drop, ok := p.pick(c, client, nil, false)
+	p.ask(c, client)
+	m, drop, ok := p.pick(c)
 	if !ok {
 		s.on.drop(drop, 1)
 		return
@@ -135,7 +154,7 @@ func (p *Proxy) perPacket(s *socket, index uint32, a *eventloop.Arrival) {
 		s.on.drop(drop, 1)
 		return
 	}
-	p.forward(id, f, l4.ToUpstream, a.Payload, a.Segment, a.Class, 1)
+	p.add(id, f, l4.ToUpstream, nil, a.Payload, a.Segment, a.Class, 1)
 }
 
 // directTag marks the keys of what isn't a client's flow.
@@ -225,7 +244,7 @@ func (p *Proxy) fromEndpoint(u *upstream, a *eventloop.Arrival) (n int) {
 		f.answered = true
 		p.ending = append(p.ending, ending{id, l4.Answered})
 	}
-	p.answer(id, f, u.counters, a, n)
+	p.add(id, f, l4.ToDownstream, u.counters, a.Payload, a.Segment, a.Class, n)
 	return n
 }
 

@@ -20,9 +20,9 @@ type run struct {
 	segment   int32
 	direction l4.Direction
 	class     uint8
-	open      bool // takes more
-	begins    bool // the flow's first one in this direction
-	counters  *l4.EndpointCounters
+	open      bool                 // takes more
+	begins    bool                 // the flow's first one in this direction
+	counters  *l4.EndpointCounters // of who answered
 }
 
 // part is some bytes of a run, in the inbox.
@@ -41,16 +41,7 @@ const (
 // noneAlone is that datagrams of any size may be joined.
 const noneAlone = math.MaxUint16
 
-// forward puts n datagrams of a flow, that came together, to what leaves with the turn.
-func (p *Proxy) forward(id flow.ID, f *state, d l4.Direction, payload []byte, segment int, class uint8, n int) {
-	p.add(id, f, d, p.upstreams.At(f.upstream-1).counters, payload, segment, class, n)
-}
-
-// answer puts an endpoint's datagrams to what leaves with the turn; counters are those of the endpoint.
-func (p *Proxy) answer(id flow.ID, f *state, counters *l4.EndpointCounters, a *eventloop.Arrival, n int) {
-	p.add(id, f, l4.ToDownstream, counters, a.Payload, a.Segment, a.Class, n)
-}
-
+// add puts n datagrams of a flow, that came together, to what leaves with the turn. counters are those of the endpoint that answered, nil on the way to it.
 func (p *Proxy) add(id flow.ID, f *state, d l4.Direction, counters *l4.EndpointCounters, payload []byte, segment int, class uint8, n int) {
 	class &= ecn
 	size := len(payload)
@@ -98,6 +89,7 @@ func (r *run) joins(size, segment int, class uint8, n int) bool {
 func (p *Proxy) Flush() {
 	if len(p.runs) > 0 {
 		p.send()
+		p.schedule()
 	}
 	if len(p.ending) > 0 {
 		p.endTurn()
@@ -108,7 +100,6 @@ func (p *Proxy) Flush() {
 	p.chunks = p.chunks[:0]
 	if p.inbox != nil && p.inbox.Len() > 0 {
 		p.inbox.Reset()
-		p.schedule()
 	}
 }
 
@@ -132,7 +123,7 @@ func (p *Proxy) send() {
 	p.turn++
 }
 
-// departure returns what a datagram of the flow needs to be sent.
+// departureOf returns what a datagram of the flow needs to be sent.
 func (p *Proxy) departureOf(f *state, r *run) eventloop.Departure {
 	if r.direction == l4.ToUpstream {
 		u := p.upstreams.At(f.upstream - 1)
@@ -204,8 +195,12 @@ func (p *Proxy) sent(f *state, r *run, n, size int) {
 	c.Sent[r.direction].Observe(n)
 	c.Datagrams.Add(r.direction, n)
 	c.Bytes.Add(r.direction, l4.Copied, size)
-	r.counters.Datagrams.Add(r.direction, n)
-	r.counters.Bytes.Add(r.direction, l4.Copied, size)
+	e := r.counters
+	if r.direction == l4.ToUpstream {
+		e = p.upstreams.At(f.upstream - 1).counters // it may have moved since
+	}
+	e.Datagrams.Add(r.direction, n)
+	e.Bytes.Add(r.direction, l4.Copied, size)
 	p.counters.Datagrams.Add(r.direction, n)
 	p.counters.Bytes.Add(r.direction, l4.Copied, size)
 }
