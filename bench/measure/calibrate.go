@@ -21,7 +21,7 @@ func (r *Runner) calibration(protocol string) Workload {
 }
 
 // calibrate gives the open loops that have no rate one that all contenders of
-// the protocol can keep: half of what the slowest of them does at most. Latency at
+// the protocol can keep: a part of what the slowest of them does at most. Latency at
 // full load is the length of a queue and says nothing of who made it.
 func (r *Runner) calibrate(ctx context.Context) error {
 	for _, protocol := range []string{"tcp", "udp"} {
@@ -29,13 +29,20 @@ func (r *Runner) calibrate(ctx context.Context) error {
 		if !slices.ContainsFunc(r.Workloads, open) {
 			continue
 		}
-		rate, err := r.rateFor(ctx, protocol)
-		if err != nil {
-			return err
+		var samples []Sample
+		if r.Rate == 0 {
+			var err error
+			if samples, err = r.calibrated(ctx, protocol); err != nil {
+				return err
+			}
 		}
 		for i, w := range r.Workloads {
 			if !open(w) {
 				continue
+			}
+			rate := r.Rate
+			if rate == 0 {
+				rate = partOfSlowest(w.part, samples)
 			}
 			if rate == 0 {
 				r.skip(Skip{Workload: w.Name, Why: "no contender passed the calibration that gives it its rate"})
@@ -47,11 +54,8 @@ func (r *Runner) calibrate(ctx context.Context) error {
 	return nil
 }
 
-// rateFor is the given rate, or what the contenders show; 0 = nobody passed.
-func (r *Runner) rateFor(ctx context.Context, protocol string) (float64, error) {
-	if r.Rate != 0 {
-		return r.Rate, nil
-	}
+// calibrated are the samples of a protocol's calibration.
+func (r *Runner) calibrated(ctx context.Context, protocol string) ([]Sample, error) {
 	var samples []Sample
 	cells := r.calibrationCells(protocol)
 	for i, c := range cells {
@@ -59,10 +63,10 @@ func (r *Runner) rateFor(ctx context.Context, protocol string) (float64, error) 
 		samples = append(samples, got...)
 		r.report.Calibration = append(r.report.Calibration, got...)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	return halfOfSlowest(samples), nil
+	return samples, nil
 }
 
 // calibrationCells are all that have a program between, or direct where nobody has.
@@ -80,11 +84,11 @@ func (r *Runner) calibrationCells(protocol string) []planned {
 	return list
 }
 
-// halfOfSlowest is half of what the slowest contender did, in round trips per
+// partOfSlowest is that part of what the slowest contender did, in round trips per
 // second, down to two digits; 0 = none passed. Of a contender that was measured
 // again the best counts: a disturbed sample can only be too slow, and where there
 // is no other, a rate that is too low is no harm.
-func halfOfSlowest(samples []Sample) float64 {
+func partOfSlowest(part float64, samples []Sample) float64 {
 	best := map[string]float64{}
 	for _, s := range samples {
 		var r struct{ Seconds float64 }
@@ -96,8 +100,7 @@ func halfOfSlowest(samples []Sample) float64 {
 	if len(best) == 0 {
 		return 0
 	}
-	slowest := slices.Min(slices.Collect(maps.Values(best)))
-	half := slowest / 2
-	digits := math.Pow(10, math.Floor(math.Log10(half))-1)
-	return math.Floor(half/digits) * digits
+	rate := part * slices.Min(slices.Collect(maps.Values(best)))
+	digits := math.Pow(10, math.Floor(math.Log10(rate))-1)
+	return math.Floor(rate/digits) * digits
 }

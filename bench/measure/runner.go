@@ -18,7 +18,7 @@ type Runner struct {
 	Skipped    []Skip      // what is left out already; Run adds to it in its report
 	Subject    string      // who is compared with the others; empty = weir
 	Quick      bool        // a look that may not take long, whoever else runs: other defaults, and said in the report
-	Rate       float64     // of open loops, messages per second; 0 = half of the slowest contender's most, over TCP and over UDP
+	Rate       float64     // of open loops, messages per second; 0 = a part of the slowest contender's most, over TCP and over UDP
 	Rounds     int         // 0 = 5; quick 1
 	Repeats    int         // how often a disturbed cell is repeated before it is given up; 0 = 10; quick 1, and 30 in all
 	MaxSteal   float64     // share of all time stolen above which a cell is thrown away; 0 = 0.01; quick 0.05

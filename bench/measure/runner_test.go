@@ -141,10 +141,11 @@ func TestCalibrationByProtocol(t *testing.T) {
 		t.Errorf("%d samples of calibration, want %d", len(report.Calibration), quickCalibration)
 	}
 	for _, w := range report.Workloads {
-		if w.Rate != 120 { // half of 1000 in 4 s, to two digits
-			t.Errorf("%s: rate %v, want 120", w.Name, w.Rate)
+		// Half, and a quarter, of 1,000 in 4 s, down to two digits.
+		if want := map[string]float64{"open": 120, "udp-open": 62}[w.Name]; w.Rate != want {
+			t.Errorf("%s: rate %v, want %v", w.Name, w.Rate, want)
 		}
-		if w.Name == "udp-open" && strings.Join(w.args("A", w.Amount, false), " ") != "udpopen -conns 64 -size 64 -loss 0.001 -rate 120 -addr A -n 360 -realtime" {
+		if w.Name == "udp-open" && strings.Join(w.args("A", w.Amount, false), " ") != "udpopen -conns 64 -size 64 -loss 0.001 -rate 62 -addr A -n 186 -realtime" {
 			t.Errorf("arguments %q", w.args("A", w.Amount, false))
 		}
 	}
@@ -180,7 +181,7 @@ func TestLossOnADisturbedMachine(t *testing.T) {
 	}
 }
 
-func TestHalfOfSlowest(t *testing.T) {
+func TestPartOfSlowest(t *testing.T) {
 	sample := func(amount int64, load string) Sample {
 		return Sample{Contender: load, Amount: amount, Load: []byte(load)}
 	}
@@ -196,7 +197,7 @@ func TestHalfOfSlowest(t *testing.T) {
 		{"disturbed, then not", []Sample{{Contender: "a", Amount: 1, Load: []byte(`{"seconds":1}`), Discarded: "steal"}, {Contender: "a", Amount: 100, Load: []byte(`{"seconds":1}`)}}, 50},
 		{"disturbed", []Sample{{Contender: "a", Amount: 100, Load: []byte(`{"seconds":1}`), Discarded: "steal"}}, 50},
 	} {
-		if got := halfOfSlowest(c.samples); got != c.want {
+		if got := partOfSlowest(0.5, c.samples); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

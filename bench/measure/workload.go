@@ -39,6 +39,7 @@ type Workload struct {
 	responses   int     // UDP: answers to a flow, where its client never sends again
 	flowTimeout string  // UDP: of a flow that nothing but a timeout can end, in seconds; empty: as it comes
 	seconds     float64 // open loop: length of the schedule; the amount follows from it and the rate
+	part        float64 // open loop: the rate's, of what the slowest contender does in a closed one
 }
 
 // Idle connections, or flows: memory is the difference between these two numbers of

@@ -106,8 +106,8 @@ func latencyCells(s measure.Sample) []string {
 	return cells
 }
 
-// calibrationOf is what gave the open loops of a section their rate: half of the
-// slowest. Datagrams have their own.
+// calibrationOf is what gave the open loop of a section its rate. Datagrams have
+// their own.
 func calibrationOf(r measure.Report, group string) rawTable {
 	t := rawTable{Head: []string{"contender", "round trips", "wall, s", "a second"}}
 	for _, s := range r.Calibration {

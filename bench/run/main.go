@@ -71,7 +71,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	fs.BoolVar(&r.Quick, "quick", false, "small amounts of work and one round: does all work, and what is far apart?")
 	fs.IntVar(&r.Rounds, "rounds", 0, "rounds; fewer than five say little (0 = 5, with -quick 1)")
 	fs.StringVar(&r.Subject, "subject", measure.Weir, "who is compared with the others")
-	fs.Float64Var(&r.Rate, "rate", 0, "messages a second in the workloads open and udp-open (0 = half of what the slowest contender can do)")
+	fs.Float64Var(&r.Rate, "rate", 0, "messages a second in the workloads open and udp-open (0 = half, and a quarter, of what the slowest contender can do)")
 	realtime := fs.Bool("realtime", os.Geteuid() == 0, "give the open loop and its backend precedence over all other threads, as root;\nwithout it their own lateness is in the latencies")
 	fs.StringVar(&b.Load, "load", "", "the load generators' program (built)")
 	fs.StringVar(&b.Weir, "weir", "", "weir's program (built)")
