@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -41,6 +42,9 @@ var DatagramFeatures = sync.OnceValue(func() (f Features) {
 // which ListeningOn tells. What arrives tells its traffic class, the losses of the socket, where it was sent to if the address is a wildcard,
 // and is coalesced where the kernel can. On an error none stays open.
 func ListenDatagrams(o DatagramOptions, n int) (fds []int, err error) {
+	if !o.Addr.IsValid() {
+		return nil, errors.New("listen on no address")
+	}
 	o.Addr = netip.AddrPortFrom(o.Addr.Addr().Unmap(), o.Addr.Port())
 	for range n {
 		fd, err := bindDatagrams(o)
@@ -59,7 +63,7 @@ func ListenDatagrams(o DatagramOptions, n int) (fds []int, err error) {
 	return fds, nil
 }
 
-func bindDatagrams(o DatagramOptions) (fd int, err error) {
+func bindDatagrams(o DatagramOptions) (_ int, err error) {
 	addr := NewSockaddr(o.Addr)
 	six := addr.Is6()
 	fd, e := newDatagramSocket(six)
