@@ -97,7 +97,12 @@ func (p *Proxy) openSocket(ln *listening, fd int) error {
 	if fresh {
 		*s = socket{at: at, unbound: at.Addr().IsUnspecified()}
 	} else {
-		p.loop.Close(s.tok)
+		if !sameSocket(int(s.fd), fd) {
+			clients{p}.Ready(s.tok, i, 0) // what waits there would be lost
+			p.Flush()
+			s.overflow = 0
+		}
+		p.letGo(s.tok)
 		if old := s.on; old != nil {
 			old.sockets = slices.DeleteFunc(old.sockets, func(j uint32) bool { return j == i })
 		}
@@ -120,10 +125,21 @@ func (p *Proxy) socketAt(at netip.AddrPort) (i uint32, s *socket, fresh bool) {
 
 func (p *Proxy) closeSocket(i uint32) {
 	if s := p.sockets.At(i); s.open {
-		p.loop.Close(s.tok)
+		p.letGo(s.tok)
 		*s = socket{}
 		p.sockets.Put(i)
 	}
+}
+
+// letGo closes a descriptor. Its socket may go on under another one, here or elsewhere: then the poller would report this one after close(2), too,
+// and not take its number again.
+func (p *Proxy) letGo(tok eventloop.Token) { _ = unix.Close(p.loop.Release(tok)) }
+
+// sameSocket reports whether two descriptors are of one socket, whose count of losses goes on.
+func sameSocket(a, b int) bool {
+	one, err := unix.GetsockoptUint64(a, unix.SOL_SOCKET, unix.SO_COOKIE)
+	other, errOther := unix.GetsockoptUint64(b, unix.SOL_SOCKET, unix.SO_COOKIE)
+	return err == nil && errOther == nil && one == other
 }
 
 // find returns the listener's present state on this loop, nil when it takes no new flows here.

@@ -120,7 +120,19 @@ func (p *Proxy) send() {
 	clear(p.runs)
 	clear(p.parts)
 	p.runs, p.parts, p.order = p.runs[:0], p.parts[:0], p.order[:0]
-	p.turn++
+	if p.turn++; p.turn == 0 {
+		p.beginAgain()
+	}
+}
+
+// beginAgain counts turns from 1 again, after 2^32 of them. No flow may take its runs of long ago, or a new one those that it never had, for this turn's.
+func (p *Proxy) beginAgain() {
+	p.turn = 1
+	for id := flow.ID(1); uint32(id) < p.table.Cap(); id++ {
+		if p.table.Live(id) {
+			p.table.At(id).turn = 0
+		}
+	}
 }
 
 // departureOf returns what a datagram of the flow needs to be sent.

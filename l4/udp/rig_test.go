@@ -1,0 +1,411 @@
+package udp
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/eventloop"
+	"weir/l4"
+	"weir/l4/flow"
+	"weir/lb"
+)
+
+// rig is a whole layer 4 on loopback: loops, their proxies, one listener and its cluster.
+type rig struct {
+	t        testing.TB
+	loops    []*eventloop.Loop
+	proxies  []*Proxy
+	shared   *l4.Shared
+	listener *l4.Listener
+	cluster  *l4.Cluster
+	settings *Settings
+	addr     netip.AddrPort
+}
+
+type rigOptions struct {
+	loops     int // 0 = 1
+	settings  Settings
+	max       int64 // of the process
+	plain     bool
+	ring      int // of the loops' options
+	budget    int
+	policy    lb.Policy
+	hashOn    l4.HashOn
+	keep      bool
+	members   []lb.Member // Endpoint is set from the addresses
+	noCluster bool
+	listen    eventloop.DatagramOptions
+}
+
+// everyWay runs a test with io_uring and without, and with what the kernel does with many datagrams at once and without.
+func everyWay(t *testing.T, f func(t *testing.T, o rigOptions)) {
+	for _, plain := range []bool{false, true} {
+		for _, ring := range []int{0, -1} {
+			t.Run(fmt.Sprintf("plain=%v/ring=%v", plain, ring == 0), func(t *testing.T) { f(t, rigOptions{plain: plain, ring: ring}) })
+		}
+	}
+}
+
+// buffer is enough for what the tests send at once; without privileges the kernel may cut it.
+const buffer = 4 << 20
+
+// waiting is far longer than anything takes that a test waits for.
+const waiting = 20 * time.Second
+
+// newRig starts a rig in front of the addresses; it ends with the test.
+func newRig(t testing.TB, o rigOptions, addrs ...netip.AddrPort) *rig {
+	t.Helper()
+	o.loops = max(o.loops, 1)
+	// As in weir itself, the loops leave a processor to everybody else: they keep theirs while they wait for what is to come soon.
+	if procs := o.loops + 2; runtime.GOMAXPROCS(0) < procs {
+		runtime.GOMAXPROCS(procs)
+	}
+	r := &rig{t: t, shared: l4.NewShared(o.loops, o.max), listener: l4.NewListener("rig", o.loops)}
+	r.cluster = newCluster(t, "rig", o, addrs...)
+	set := o.settings
+	if set.Receive == 0 {
+		set.Receive = buffer
+	}
+	if !o.noCluster && set.Routes.Default.Cluster() == nil {
+		set.Routes.Default = l4.Target{Clusters: []*l4.Cluster{r.cluster}}
+	}
+	r.settings = &set
+	fds := listen(t, &o)
+	at, err := eventloop.ListeningOn(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.addr = at
+	for id := range o.loops {
+		loop, err := eventloop.New(eventloop.Options{Ring: o.ring})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := New(Options{Loop: loop, ID: id, Shared: r.shared, Seed: uint64(id) + 1, Plain: o.plain, Budget: o.budget})
+		if err := p.Listen(r.listener, r.settings, fds[id:id+1]); err != nil {
+			t.Fatal(err)
+		}
+		r.loops, r.proxies = append(r.loops, loop), append(r.proxies, p)
+	}
+	for _, loop := range r.loops {
+		go func() {
+			if err := loop.Run(); err != nil {
+				panic(err)
+			}
+		}()
+	}
+	t.Cleanup(func() {
+		for _, loop := range r.loops {
+			loop.Stop()
+			<-loop.Stopped()
+			loop.Destroy()
+		}
+	})
+	return r
+}
+
+// listen opens the sockets of a listener.
+func listen(t testing.TB, o *rigOptions) []int {
+	t.Helper()
+	l := o.listen
+	if !l.Addr.IsValid() {
+		l.Addr = netip.MustParseAddrPort("127.0.0.1:0")
+	}
+	if l.Receive == 0 {
+		l.Receive = buffer
+	}
+	l.NoOffload = l.NoOffload || o.plain
+	fds, err := eventloop.ListenDatagrams(l, max(o.loops, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds
+}
+
+func newCluster(t testing.TB, name string, o rigOptions, addrs ...netip.AddrPort) *l4.Cluster {
+	t.Helper()
+	c := &l4.Cluster{Name: name, HashOn: o.hashOn, KeepFlows: o.keep, Attempts: 1, Loops: make([]l4.ClusterCounters, max(o.loops, 1))}
+	members := o.members
+	if members == nil {
+		for range addrs {
+			members = append(members, lb.Member{Weight: 1})
+		}
+	}
+	for i, a := range addrs {
+		e := l4.NewEndpoint(a, max(o.loops, 1))
+		c.Endpoints = append(c.Endpoints, e)
+		members[i].Endpoint = e.Balance
+	}
+	set, err := lb.NewSet(lb.Options{Policy: o.policy}, members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Set = set
+	return c
+}
+
+// do runs fn on a loop and waits for it.
+func (r *rig) do(loop int, fn func(p *Proxy)) {
+	r.t.Helper()
+	if err := r.loops[loop].Do(func() { fn(r.proxies[loop]) }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// doAll runs fn on each loop, one after another.
+func (r *rig) doAll(fn func(loop int, p *Proxy)) {
+	r.t.Helper()
+	for i := range r.loops {
+		r.do(i, func(p *Proxy) { fn(i, p) })
+	}
+}
+
+// atOnce runs fn while no loop turns, so that all that fn sends is found in one turn.
+func (r *rig) atOnce(fn func()) {
+	r.t.Helper()
+	release := make(chan struct{})
+	defer close(release)
+	for _, loop := range r.loops {
+		held := make(chan struct{})
+		if err := loop.Post(func() { close(held); <-release }); err != nil {
+			r.t.Fatal(err)
+		}
+		<-held
+	}
+	fn()
+}
+
+// update gives the listener other settings on all loops.
+func (r *rig) update(change func(*Settings)) {
+	r.t.Helper()
+	set := *r.settings
+	change(&set)
+	r.settings = &set
+	r.doAll(func(_ int, p *Proxy) { p.Update(r.listener, &set) })
+}
+
+// nextCluster returns the cluster with its members changed.
+func (r *rig) nextCluster(change func(i int, m *lb.Member)) *l4.Cluster {
+	r.t.Helper()
+	next := *r.cluster
+	members := make([]lb.Member, len(next.Endpoints))
+	for i := range members {
+		members[i] = r.cluster.Set.Member(i)
+		change(i, &members[i])
+	}
+	set, err := r.cluster.Set.Next(lb.Options{}, members)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	next.Set = set
+	return &next
+}
+
+// setCluster replaces the cluster on all loops.
+func (r *rig) setCluster(c *l4.Cluster) {
+	r.t.Helper()
+	r.cluster = c
+	r.update(func(s *Settings) { s.Routes.Default = l4.Target{Clusters: []*l4.Cluster{c}} })
+}
+
+// closed returns how often flows have ended for a reason, over all loops.
+func (r *rig) closed(reason l4.CloseReason) (n uint64) {
+	for i := range r.listener.Loops {
+		n += r.listener.Loops[i].Closed[reason].Load()
+	}
+	return n
+}
+
+// dropped returns how many datagrams were dropped for a reason, over all loops.
+func (r *rig) dropped(d l4.Drop) (n uint64) {
+	for i := range r.listener.Loops {
+		n += r.listener.Loops[i].Dropped[d].Load()
+	}
+	return n
+}
+
+// counts lists the counts that are not zero, for messages.
+func (r *rig) counts() (s string) {
+	for reason := range l4.NumReasons {
+		if n := r.closed(reason); n > 0 {
+			s += fmt.Sprintf(" %s=%d", reason, n)
+		}
+	}
+	for d := range l4.NumDrops {
+		if n := r.dropped(d); n > 0 {
+			s += fmt.Sprintf(" dropped/%s=%d", d, n)
+		}
+	}
+	for d, name := range [...]string{"up", "down"} {
+		got, sent := r.moved(l4.Direction(d))
+		s += fmt.Sprintf(" %s=%d/%d", name, got, sent)
+	}
+	return s
+}
+
+// moved returns how many datagrams were received and sent on in a direction.
+func (r *rig) moved(d l4.Direction) (received, sent uint64) {
+	var sizes l4.SizesReading
+	for i := range r.listener.Loops {
+		c := &r.listener.Loops[i]
+		sizes.Add(&c.Received[d])
+		sent += c.Datagrams[d].Load()
+	}
+	return sizes.Sum, sent
+}
+
+// began returns how many flows have begun, over all loops.
+func (r *rig) began() (n uint64) {
+	for i := range r.listener.Loops {
+		n += r.listener.Loops[i].Sessions.Load()
+	}
+	return n
+}
+
+// wantDropped waits until n datagrams were dropped for a reason.
+func (r *rig) wantDropped(d l4.Drop, n uint64) {
+	r.t.Helper()
+	r.eventually(fmt.Sprintf("%d datagrams dropped as %s", n, d), func() bool { return r.dropped(d) >= n })
+	if got := r.dropped(d); got != n {
+		r.t.Fatalf("%d datagrams dropped as %s, want %d:%s", got, d, n, r.counts())
+	}
+}
+
+// wantClosed waits until the reason has been counted n times, and checks that no flow ended for another.
+func (r *rig) wantClosed(reason l4.CloseReason, n uint64) {
+	r.t.Helper()
+	r.eventually(fmt.Sprintf("%d flows closed by %s", n, reason), func() bool { return r.closed(reason) >= n })
+	for other := range l4.NumReasons {
+		if got := r.closed(other); other != reason && got != 0 || other == reason && got != n {
+			r.t.Fatalf("want %s=%d alone, got%s", reason, n, r.counts())
+		}
+	}
+}
+
+// wantNoDrops checks that every datagram that came was sent on.
+func (r *rig) wantNoDrops() {
+	r.t.Helper()
+	for d := range l4.NumDrops {
+		if r.dropped(d) != 0 {
+			r.t.Fatalf("dropped:%s", r.counts())
+		}
+	}
+}
+
+// finish drains the listener at once and checks that nothing is left, that all that flows take was given back, and that the sums add up.
+func (r *rig) finish() {
+	r.t.Helper()
+	r.doAll(func(_ int, p *Proxy) { p.Drain(0) })
+	r.eventually("no flow is left", func() bool { return r.shared.Active() == 0 })
+	for i := range r.loops {
+		r.eventually("no drain is under way", func() (over bool) {
+			r.do(i, func(p *Proxy) {
+				over = true
+				for _, d := range p.drains {
+					over = over && !d.running
+				}
+			})
+			return over
+		})
+		r.do(i, func(p *Proxy) { r.wantNothingOn(i, p) })
+	}
+	if n := r.listener.Active(); n != 0 {
+		r.t.Errorf("the listener has %d flows", n)
+	}
+	for _, e := range r.cluster.Endpoints {
+		if n := e.Balance.Active(); n != 0 {
+			r.t.Errorf("endpoint %s has %d flows", e.Address, n)
+		}
+	}
+	const places = 1000
+	if r.shared.SetMax(0, places); r.shared.Max() != places/l4.SessionDescriptors {
+		r.t.Errorf("descriptors' places for %d sessions are left of %d", r.shared.Max(), places)
+	}
+	var received, sent, dropped uint64
+	for _, d := range []l4.Direction{l4.ToUpstream, l4.ToDownstream} {
+		got, went := r.moved(d)
+		received, sent = received+got, sent+went
+	}
+	for d := range l4.DropReceiveOverflow {
+		dropped += r.dropped(d)
+	}
+	if received != sent+dropped {
+		r.t.Errorf("%d datagrams received, %d sent and %d dropped:%s", received, sent, dropped, r.counts())
+	}
+}
+
+// wantNothingOn checks what one loop is left with. Sockets at rest are made to have rested for long.
+func (r *rig) wantNothingOn(i int, p *Proxy) {
+	r.t.Helper()
+	for j := range p.upstreams.Cap() {
+		p.upstreams.At(j).since -= int64(restMost)
+	}
+	tidying{p}.Expired(0)
+	if n := p.upstreams.Len(); n != 0 {
+		r.t.Errorf("loop %d: %d sockets to endpoints are left", i, n)
+	}
+	if p.sockets.Len() != 0 || p.table.Len() != 0 || len(p.held) != 0 || len(p.leaving) != 0 {
+		r.t.Errorf("loop %d: %d sockets, %d flows, %d held and %d left endpoints", i, p.sockets.Len(), p.table.Len(), len(p.held), len(p.leaving))
+	}
+	for j, ln := range p.listening {
+		if ln != nil {
+			r.t.Errorf("loop %d: listener %d is kept: %+v", i, j, *ln)
+		}
+	}
+	c := &r.listener.Loops[i]
+	var ended uint64
+	for reason := range l4.NumReasons {
+		ended += c.Closed[reason].Load()
+	}
+	var durations l4.HistogramReading
+	durations.Add(&c.Duration)
+	timed := durations.Count()
+	if n := c.Sessions.Load(); n != ended || n != timed || n != p.counters.Sessions.Load() || c.Active.Load() != 0 || p.counters.Active.Load() != 0 {
+		r.t.Errorf("loop %d: %d flows began, %d ended, %d timed, %d active", i, n, ended, timed, c.Active.Load())
+	}
+}
+
+func (r *rig) eventually(what string, ok func() bool) { r.t.Helper(); eventually(r.t, what, ok) }
+
+// eventually waits for a condition, with a deadline far beyond what it should take.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(waiting)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("after %v still not: %s", waiting, what)
+		}
+	}
+}
+
+// needRoot skips a test that changes what belongs to the whole machine, or would without a namespace of its own.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root: a network namespace of its own")
+	}
+}
+
+// ofClient returns the flow of a client that wrote to an address. On the loop.
+func (p *Proxy) ofClient(t testing.TB, client, to netip.AddrPort) flow.ID {
+	t.Helper()
+	for id := flow.ID(1); uint32(id) < p.table.Cap(); id++ {
+		if !p.table.Live(id) || p.table.At(id).direct {
+			continue
+		}
+		if f := p.table.At(id); f.client.AddrPort() == client && p.sockets.At(f.socket).at == to {
+			return id
+		}
+	}
+	t.Errorf("no flow of %v to %v", client, to)
+	return 0
+}
