@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"weir/cmd/weir/internal/stats"
-	"weir/l4/tcp"
+	"weir/l4"
 )
 
 // patience is how long a test waits for what has to happen.
@@ -85,7 +85,7 @@ func ask(t *testing.T, s *Server, method, path string, headers ...string) answer
 
 // running is a View with one listener.
 func running() *stats.View {
-	return &stats.View{Started: time.Now(), Listeners: []stats.Listener{{Name: "web", TCP: tcp.NewListener("web", 1)}}}
+	return &stats.View{Started: time.Now(), Listeners: []stats.Listener{{Name: "web", Protocol: "tcp", State: l4.NewListener("web", 1)}}}
 }
 
 func TestPages(t *testing.T) {

@@ -65,7 +65,7 @@ endpoints = ["10.0.0.1:80", "10.0.0.2:80"]`}})
 		return
 	}
 	for _, l := range running.Listeners {
-		fmt.Println(l.Name, l.Sockets[0].Addr, len(l.Settings.Routes.Default.Clusters[0].Endpoints))
+		fmt.Println(l.Name, l.Sockets[0].Addr, len(l.TCP.Routes.Default.Clusters[0].Endpoints))
 	}
 	// Output: web 127.0.0.1:8080 2
 }
@@ -74,7 +74,7 @@ func TestNothingChanged(t *testing.T) {
 	a := first(t, two)
 	b := next(t, a, two)
 	for i := range a.Listeners {
-		if a.Listeners[i].TCP != b.Listeners[i].TCP || a.Listeners[i].Settings != b.Listeners[i].Settings {
+		if a.Listeners[i].State != b.Listeners[i].State || a.Listeners[i].TCP != b.Listeners[i].TCP || !b.Listeners[i].Same(a.Listeners[i]) {
 			t.Errorf("listener %s is another one", a.Listeners[i].Name)
 		}
 	}
@@ -103,16 +103,16 @@ endpoints = ["10.0.0.3:80", { address = "10.0.0.2:80", weight = 7 }]
 endpoints = ["10.0.0.1:80"]
 `)
 	was, is := a.Listener("web"), b.Listener("web")
-	if was.TCP != is.TCP {
+	if was.State != is.State {
 		t.Error("the listener lost its identity")
 	}
-	if was.Settings == is.Settings || is.Settings.IdleTimeout != 10*time.Second {
-		t.Errorf("settings: %+v", is.Settings)
+	if was.TCP == is.TCP || is.Same(was) || is.TCP.IdleTimeout != 10*time.Second {
+		t.Errorf("settings: %+v", is.TCP)
 	}
 	if is.Sockets[0].Addr.Port() != 9090 {
 		t.Errorf("socket: %v", is.Sockets[0].Addr)
 	}
-	if a.Listener("other").Settings != b.Listener("other").Settings {
+	if a.Listener("other").TCP != b.Listener("other").TCP {
 		t.Error("a listener that has nothing to do with the change got other settings")
 	}
 	from, to := a.Cluster("web"), b.Cluster("web")
@@ -155,7 +155,7 @@ endpoints = ["10.0.0.2:%d"]
 `
 	a := first(t, fmt.Sprintf(text, 80))
 	b := next(t, a, fmt.Sprintf(text, 81))
-	was, is := a.Listener("web").Settings, b.Listener("web").Settings
+	was, is := a.Listener("web").TCP, b.Listener("web").TCP
 	if was == is {
 		t.Fatal("the listener still sends to the old cluster")
 	}
@@ -241,13 +241,13 @@ connect_attempts = 4
 		t.Fatal(len(l.Sockets))
 	}
 	o := l.Sockets[0]
-	if o.Addr.String() != "[::]:80" || !o.V6Only || o.Backlog != 77 || !o.FastOpen || !o.DeferAccept ||
-		o.UserTimeout != 4*time.Second || o.Keepalive != 6*time.Second || o.Congestion != "reno" {
+	if o.Addr.String() != "[::]:80" || !o.V6Only || o.TCP.Addr != o.Addr || !o.TCP.V6Only || o.TCP.Backlog != 77 || !o.TCP.FastOpen || !o.TCP.DeferAccept ||
+		o.TCP.UserTimeout != 4*time.Second || o.TCP.Keepalive != 6*time.Second || o.TCP.Congestion != "reno" || o.Datagrams() {
 		t.Errorf("socket: %+v", o)
 	}
-	s := l.Settings
+	s := l.TCP
 	if s.Buffer != 8<<10 || s.IdleTimeout != time.Minute || s.MaxDuration != 2*time.Minute || s.HalfCloseTimeout != 3*time.Minute ||
-		s.MaxConnections != 5 || s.UserTimeout != 4*time.Second || s.Keepalive != 6*time.Second {
+		s.MaxConnections != 5 || l.MaxConnections() != 5 || l.UDP != nil || !r.AnyTCP() || s.UserTimeout != 4*time.Second || s.Keepalive != 6*time.Second {
 		t.Errorf("settings: %+v", s)
 	}
 	c := r.Cluster("c")

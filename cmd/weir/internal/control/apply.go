@@ -76,17 +76,18 @@ func (c *Control) apply(s *config.Snapshot) error {
 	c.sockets, c.bound = opened.sockets, opened.bound
 	leaving := c.running.Leaving(next)
 	c.running = next
+	c.measureBuffers()
 	c.replaceAdmin(server)
 	c.shared.SetMax(c.limits())
 	var failed []error
-	for i := range c.loops {
+	// The last loop comes first: when a socket of a UDP address leaves, the kernel puts the youngest in its place. So the new sockets of an address
+	// whose flows still drain come to stand where those of their loops stood, and the flows' datagrams go on coming to their loops.
+	for i := len(c.loops) - 1; i >= 0; i-- {
 		on := &c.loops[i]
 		err := on.Loop.Do(func() { failed = append(failed, plan.do(on, i, over, leaving)) })
 		failed = append(failed, err)
-	}
-	for i := range c.loops {
 		// A loop closes what was given up at the end of its turn; this waits for the next one.
-		_ = c.loops[i].Loop.Do(func() {})
+		_ = on.Loop.Do(func() {})
 	}
 	if err := errors.Join(failed...); err != nil {
 		// The kernel has no memory for a registration, or a loop has ended. The proxy has closed what it could not use, so

@@ -51,6 +51,7 @@ type Control struct {
 	// drainedPorts are the UDP ports that listeners have given up, or may have.
 	drainedPorts map[uint16]bool
 	bound        map[string][]netip.AddrPort // by listener: where it listens in fact
+	buffers      map[string]buffers          // by UDP listener
 	admin        *admin.Server
 	reloads      stats.Reloads
 	draining     bool
@@ -142,8 +143,10 @@ func (c *Control) publish() {
 		Draining: c.draining, Reloads: c.reloads,
 	}
 	for _, l := range c.running.Listeners {
+		b := c.buffers[l.Name]
 		v.Listeners = append(v.Listeners, stats.Listener{
 			Name: l.Name, Protocol: string(l.Config.Protocol), Binds: c.bound[l.Name], MaxConnections: l.MaxConnections(), State: l.State,
+			ReceiveBuffer: b.receive.given, SendBuffer: b.send.given,
 		})
 	}
 	c.view.Store(v)

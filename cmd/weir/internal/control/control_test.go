@@ -122,7 +122,7 @@ func TestFailedBindChangesNothing(t *testing.T) {
 	a, b := echotest.Serve(t, "A"), echotest.Serve(t, "B")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
 	web := r.at("web")
-	before := r.View().Listeners[0].TCP
+	before := r.View().Listeners[0].State
 
 	bad := parse(t, one+`
 [listeners.a_good]
@@ -139,7 +139,7 @@ cluster = "web"`, "127.0.0.1:0", b, taken.Addr())
 		t.Errorf("greeted by %q", got)
 	}
 	v := r.View()
-	if len(v.Listeners) != 1 || v.Listeners[0].TCP != before {
+	if len(v.Listeners) != 1 || v.Listeners[0].State != before {
 		t.Errorf("listeners: %+v", v.Listeners)
 	}
 	if v.Reloads.Failed != 1 || v.Reloads.LastError == "" {
@@ -190,16 +190,16 @@ func TestRestartKeysAreNamed(t *testing.T) {
 func TestMaxConnections(t *testing.T) {
 	a := echotest.Serve(t, "")
 	r := start(t, parse(t, one+"[process]\nmax_connections = 7", "127.0.0.1:0", a))
-	if got := r.View().TCP.Max(); got != 7 {
+	if got := r.View().Shared.Max(); got != 7 {
 		t.Errorf("limit %d, want 7", got)
 	}
 	r.apply(parse(t, one, "127.0.0.1:0", a))
-	derived := r.View().TCP.Max()
+	derived := r.View().Shared.Max()
 	if derived <= 7 {
 		t.Errorf("derived limit %d", derived)
 	}
 	r.apply(parse(t, one+"[process]\nmax_connections = 1_000_000_000", "127.0.0.1:0", a))
-	if got := r.View().TCP.Max(); got != derived || !r.logged("process.max_connections is more than") {
+	if got := r.View().Shared.Max(); got != derived || !r.logged("process.max_connections is more than") {
 		t.Errorf("limit %d, want %d, log:\n%s", got, derived, r.log)
 	}
 }
@@ -241,7 +241,7 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 			t.Error("a session was left open")
 		}
 	}
-	if n := r.View().TCP.Active(); n != 0 {
+	if n := r.View().Shared.Active(); n != 0 {
 		t.Errorf("%d sessions", n)
 	}
 }

@@ -74,18 +74,18 @@ func TestLoopCount(t *testing.T) {
 func TestDescriptors(t *testing.T) {
 	for _, c := range []struct {
 		limit, overhead, listening, loops int
-		connections                       int64
+		room                              int64
 		pipes                             int
 	}{
-		{limit: 20000, overhead: 16, listening: 4, loops: 2, connections: (20000 - 20 - 200) / 2, pipes: 25},
-		{limit: 1024, overhead: 16, listening: 4, loops: 2, connections: (1024 - 20 - 16) / 2, pipes: 4},
-		{limit: 64, overhead: 16, listening: 4, loops: 2, connections: (64 - 20 - 16) / 2, pipes: 4},
-		{limit: 20, overhead: 16, listening: 4, loops: 2, connections: 1, pipes: 4},
-		{limit: noLimit, overhead: 16, listening: 4, loops: 4, connections: (noLimit - 20 - noLimit/100) / 2, pipes: 256},
+		{limit: 20000, overhead: 16, listening: 4, loops: 2, room: 20000 - 20 - 200, pipes: 25},
+		{limit: 1024, overhead: 16, listening: 4, loops: 2, room: 1024 - 20 - 16, pipes: 4},
+		{limit: 64, overhead: 16, listening: 4, loops: 2, room: 64 - 20 - 16, pipes: 4},
+		{limit: 20, overhead: 16, listening: 4, loops: 2, room: 2, pipes: 4},
+		{limit: noLimit, overhead: 16, listening: 4, loops: 4, room: noLimit - 20 - noLimit/100, pipes: 256},
 	} {
 		f := files{limit: c.limit, overhead: c.overhead}
-		if got := f.connections(c.listening); got != c.connections {
-			t.Errorf("limit %d: %d connections, want %d", c.limit, got, c.connections)
+		if got := f.room(c.listening); got != c.room {
+			t.Errorf("limit %d: room for %d descriptors, want %d", c.limit, got, c.room)
 		}
 		if got := f.pipes(c.loops); got != c.pipes {
 			t.Errorf("limit %d: %d pipes a loop, want %d", c.limit, got, c.pipes)

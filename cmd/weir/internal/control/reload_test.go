@@ -68,7 +68,7 @@ endpoints = [%q, { address = %q, weight = %d }]
 	for _, l := range loads {
 		l.stop()
 	}
-	eventually(t, "sessions end", func() bool { return r.View().TCP.Active() == 0 })
+	eventually(t, "sessions end", func() bool { return r.View().Shared.Active() == 0 })
 }
 
 // Endpoints' counters, and the balancer's view of them, go on through changes.
@@ -86,7 +86,7 @@ func TestCountersSurvive(t *testing.T) {
 	v := r.View()
 	for i := range v.Loops {
 		endpoint += v.Clusters[0].Endpoints[0].Loops[i].Sessions.Load()
-		listener += v.Listeners[0].TCP.Loops[i].Sessions.Load()
+		listener += v.Listeners[0].State.Loops[i].Sessions.Load()
 	}
 	var connects l4.HistogramReading
 	for i := range v.Loops {

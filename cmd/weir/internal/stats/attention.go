@@ -3,6 +3,8 @@ package stats
 import (
 	"fmt"
 	"strings"
+
+	"weir/l4"
 )
 
 // nearly is the share of a limit from which on it needs attention.
@@ -15,7 +17,7 @@ func attention(r *Report) []string {
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	p := &r.Process
 	if p.Draining {
-		say("draining: no new connections are taken, %s are left", humanActive(p.Connections.Active))
+		say("draining: no new connections and flows are taken, %s are left", humanActive(p.Connections.Active))
 	}
 	if p.Reloads.LastError != "" {
 		say("the configuration in force is not the newest: the reload %s failed: %s", humanSince(r.Time, p.Reloads.Last), firstLine(p.Reloads.LastError))
@@ -50,6 +52,10 @@ func clusterDown(c *ClusterReport, say func(string, ...any)) {
 }
 
 func listenerTrouble(l *ListenerReport, say func(string, ...any)) {
+	if l.UDP() {
+		datagramTrouble(l, say)
+		return
+	}
 	if l.RefusedRate > 0 {
 		say("listener %s: %s/s of %s/s connections reach no endpoint", l.Name, humanRate(l.RefusedRate), humanRate(l.Connections.PerSecond))
 	}
@@ -59,6 +65,37 @@ func listenerTrouble(l *ListenerReport, say func(string, ...any)) {
 	if near(l.Connections.Active, l.Connections.Max) {
 		say("listener %s: %s of its %s connections are taken", l.Name, humanActive(l.Connections.Active), humanActive(l.Connections.Max))
 	}
+}
+
+func datagramTrouble(l *ListenerReport, say func(string, ...any)) {
+	if l.DroppedRate > 0 {
+		top := l4.Drop(0)
+		for reason, dropping := range l.dropRates {
+			if dropping > l.dropRates[top] {
+				top = l4.Drop(reason)
+			}
+		}
+		advice := dropAdvice[top]
+		if advice != "" {
+			advice = ": " + advice
+		}
+		say("listener %s: %s datagrams/s are dropped, %s of them for %s%s", l.Name, humanRate(l.DroppedRate), humanRate(l.dropRates[top]), top, advice)
+	}
+	if near(l.Connections.Active, l.Connections.Max) {
+		say("listener %s: %s of its %s flows are taken: above that udp.max_flows sheds new ones", l.Name, humanActive(l.Connections.Active), humanActive(l.Connections.Max))
+	}
+}
+
+// dropAdvice says what to do about datagrams that are dropped, where a key has to do with it.
+var dropAdvice = [l4.NumDrops]string{
+	l4.DropMaxFlows:        "raise udp.max_flows",
+	l4.DropMaxConnections:  "raise process.max_connections, or RLIMIT_NOFILE",
+	l4.DropNoDescriptors:   "raise RLIMIT_NOFILE",
+	l4.DropNoCluster:       "no route matches and the listener has no cluster",
+	l4.DropEndpointsFull:   "raise max_connections of the cluster's endpoints, or add some",
+	l4.DropReceiveOverflow: "raise udp.receive_buffer, and net.core.rmem_max where it cuts that",
+	l4.DropBufferFull:      "raise udp.send_buffer, and net.core.wmem_max where it cuts that",
+	l4.DropNoFlow:          "endpoints answer, and with udp.per_packet answers reach nobody",
 }
 
 func endpointTrouble(c *ClusterReport, say func(string, ...any)) {

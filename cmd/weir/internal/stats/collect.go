@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"weir/l4"
-	"weir/l4/tcp"
 	"weir/lb"
 )
 
@@ -22,13 +21,13 @@ func eachCounted(v *View, add func(any, counts)) {
 		return
 	}
 	for _, l := range v.Loops {
-		if l.TCP != nil {
-			add(l.TCP, loopCounts(l.TCP.Counters()))
+		if l.Loop != nil {
+			add(l.Loop, readLoop(l).counts)
 		}
 	}
 	for _, l := range v.Listeners {
-		if l.TCP != nil {
-			add(l.TCP, readListener(l.TCP).counts)
+		if l.State != nil {
+			add(l.State, readListener(l.State).counts)
 		}
 	}
 	for _, c := range v.Clusters {
@@ -51,13 +50,14 @@ func (c *collector) report(v *View) *Report {
 		p.Uptime = max(0, c.now.Sub(v.Started).Seconds())
 	}
 	p.Reloads = ReloadsReport(v.Reloads)
-	if v.TCP != nil {
-		p.Connections.Max = v.TCP.Max()
+	if v.Shared != nil {
+		p.Connections.Max = v.Shared.Max()
 	}
 	for i, l := range v.Loops {
 		lr := c.loop(i, l)
 		p.Connections.add(lr.Connections)
 		p.Bytes.add(&lr.Bytes)
+		p.Datagrams.add(lr.Datagrams)
 		r.Loops = append(r.Loops, lr)
 	}
 	for i := range v.Listeners {
@@ -81,33 +81,51 @@ func compareNames(a, b string) int {
 	return 0
 }
 
-func loopCounts(n *l4.LoopCounters) counts {
-	var b l4.BytesReading
-	b.Add(&n.Bytes)
-	return counts{
-		connections: n.Sessions.Load(),
-		toUpstream:  b.Of(l4.ToUpstream), toDownstream: b.Of(l4.ToDownstream),
+// loopReading is the sum of what a loop's sessions and flows have counted.
+type loopReading struct {
+	counts
+	bytes  l4.BytesReading
+	active int64
+}
+
+func readLoop(l Loop) (r loopReading) {
+	add := func(n *l4.LoopCounters) {
+		r.bytes.Add(&n.Bytes)
+		r.addDatagrams(&n.Datagrams)
+		r.active += n.Active.Load()
+		r.connections += n.Sessions.Load()
+		r.pauses += n.Pauses.Load()
 	}
+	if l.TCP != nil {
+		add(l.TCP.Counters())
+	}
+	if l.UDP != nil {
+		add(l.UDP.Counters())
+	}
+	r.toUpstream, r.toDownstream = r.bytes.Of(l4.ToUpstream), r.bytes.Of(l4.ToDownstream)
+	return r
+}
+
+func (n *counts) addDatagrams(g *l4.Datagrams) {
+	n.datagramsUp += g[l4.ToUpstream].Load()
+	n.datagramsDown += g[l4.ToDownstream].Load()
 }
 
 func (c *collector) loop(id int, l Loop) LoopReport {
 	r := LoopReport{ID: id}
-	if l.Loop != nil {
-		s := l.Loop.Stats()
-		r.Batches, r.Events, r.StaleEvents, r.Continued, r.Posted = s.Batches, s.Events, s.Stale, s.Again, s.Posted
-		r.Waits, r.BlockingWaits, r.Yields, r.Pipes = s.Waits, s.Blocking, s.Yields, s.Pipes
-		r.JointWrites = s.Joint
+	if l.Loop == nil {
+		return r
 	}
-	if l.TCP != nil {
-		n := l.TCP.Counters()
-		k := loopCounts(n)
-		v := c.window.rate(c.now, l.TCP, k)
-		var b l4.BytesReading
-		b.Add(&n.Bytes)
-		r.Connections = Connections{Active: n.Active.Load(), Total: k.connections, PerSecond: v.connections}
-		r.Bytes = bytesReport(&b, v)
-		r.AcceptPauses = n.Pauses.Load()
-	}
+	s := l.Loop.Stats()
+	r.Batches, r.Events, r.StaleEvents, r.Continued, r.Posted = s.Batches, s.Events, s.Stale, s.Again, s.Posted
+	r.Waits, r.BlockingWaits, r.Yields, r.Pipes = s.Waits, s.Blocking, s.Yields, s.Pipes
+	r.JointWrites = s.Joint
+	n := readLoop(l)
+	v := c.window.rate(c.now, l.Loop, n.counts)
+	r.Connections = Connections{Active: n.active, Total: n.connections, PerSecond: v.connections}
+	r.Bytes = bytesReport(&n.bytes, v)
+	r.Datagrams = datagramsReport(&n.counts, &v)
+	r.AcceptPauses = n.pauses
 	return r
 }
 
@@ -120,9 +138,12 @@ type listenerReading struct {
 	duration l4.HistogramReading
 
 	acceptErrors, pausesFiles, pausesLimit uint64
+
+	received, sent [2]l4.SizesReading
 }
 
-func readListener(l *tcp.Listener) (n listenerReading) {
+func readListener(l *l4.Listener) (n listenerReading) {
+	n.dropped = new([l4.NumDrops]uint64)
 	for i := range l.Loops {
 		c := &l.Loops[i]
 		n.bytes.Add(&c.Bytes)
@@ -135,6 +156,14 @@ func readListener(l *tcp.Listener) (n listenerReading) {
 		n.pausesFiles += c.PausesFiles.Load()
 		n.pausesLimit += c.PausesLimit.Load()
 		n.duration.Add(&c.Duration)
+		n.addDatagrams(&c.Datagrams)
+		for reason := range n.dropped {
+			n.dropped[reason] += c.Dropped[reason].Load()
+		}
+		for d := range n.received {
+			n.received[d].Add(&c.Received[d])
+			n.sent[d].Add(&c.Sent[d])
+		}
 	}
 	n.pauses = n.pausesFiles + n.pausesLimit
 	for reason, closed := range n.closed {
@@ -142,23 +171,29 @@ func readListener(l *tcp.Listener) (n listenerReading) {
 			n.failed += closed
 		}
 	}
+	for reason, dropped := range n.dropped {
+		if l4.Drop(reason).Refusal() {
+			n.failed += dropped
+		}
+	}
 	n.toUpstream, n.toDownstream = n.bytes.Of(l4.ToUpstream), n.bytes.Of(l4.ToDownstream)
 	return n
 }
 
 func (c *collector) listener(l *Listener) ListenerReport {
-	r := ListenerReport{Name: l.Name, Protocol: "tcp", Binds: slices.Clone(l.Binds), Closed: make(map[string]uint64, l4.NumReasons)}
+	r := ListenerReport{Name: l.Name, Protocol: l.Protocol, Binds: slices.Clone(l.Binds), Closed: make(map[string]uint64, l4.NumReasons)}
 	r.Connections.Max = l.MaxConnections
 	if r.Binds == nil {
 		r.Binds = []netip.AddrPort{}
 	}
-	if l.TCP == nil {
+	if l.State == nil {
 		return r
 	}
-	n := readListener(l.TCP)
-	v := c.window.rate(c.now, l.TCP, n.counts)
+	n := readListener(l.State)
+	v := c.window.rate(c.now, l.State, n.counts)
 	r.Connections.Active, r.Connections.Total, r.Connections.PerSecond = n.active, n.connections, v.connections
 	r.Bytes = bytesReport(&n.bytes, v)
+	r.Datagrams = datagramsReport(&n.counts, &v)
 	r.Refused, r.RefusedRate = n.failed, v.failed
 	for reason, closed := range n.closed {
 		r.Closed[l4.CloseReason(reason).String()] = closed
@@ -166,6 +201,9 @@ func (c *collector) listener(l *Listener) ListenerReport {
 	r.AcceptErrors = n.acceptErrors
 	r.AcceptPauses = AcceptPauses{Descriptors: n.pausesFiles, MaxConnections: n.pausesLimit, PerSecond: v.pauses}
 	r.Duration = newHistogram(n.duration)
+	if r.UDP() {
+		r.datagrams(l, &n, &v)
+	}
 	return r
 }
 
@@ -188,6 +226,7 @@ func (c *collector) cluster(cluster *l4.Cluster) ClusterReport {
 		er := c.endpoint(e, m)
 		r.Connections.add(er.Connections)
 		r.Bytes.add(&er.Bytes)
+		r.Datagrams.add(er.Datagrams)
 		r.Endpoints = append(r.Endpoints, er)
 	}
 	return r
@@ -205,6 +244,7 @@ func readEndpoint(e *l4.Endpoint) (n endpointReading) {
 	for i := range e.Loops {
 		c := &e.Loops[i]
 		n.bytes.Add(&c.Bytes)
+		n.addDatagrams(&c.Datagrams)
 		n.connections += c.Sessions.Load()
 		n.attempts += c.Attempts.Load()
 		n.resets += c.Resets.Load()
@@ -223,8 +263,8 @@ func (c *collector) endpoint(e *l4.Endpoint, m lb.Member) EndpointReport {
 	r := EndpointReport{
 		Address: e.Address, State: m.State.String(), Weight: m.Weight, Backup: m.Backup,
 		Connections: Connections{Max: m.MaxConnections, Total: n.connections, PerSecond: v.connections},
-		Bytes:       bytesReport(&n.bytes, v),
-		Attempts:    n.attempts, ConnectFailures: n.failures, FailureRate: v.failed, Resets: n.resets,
+		Bytes:       bytesReport(&n.bytes, v), Datagrams: datagramsReport(&n.counts, &v),
+		Attempts: n.attempts, ConnectFailures: n.failures, FailureRate: v.failed, Resets: n.resets,
 		name: e.Address.String(),
 	}
 	if e.Balance != nil {

@@ -12,6 +12,8 @@
 // Directions: bytes that go from clients to endpoints go to_upstream ("in" for people), answers go to_downstream ("out"). A byte
 // counts when it was given to the socket that it was meant for, as copied if it went through weir's memory, as spliced if the kernel moved it.
 //
+// A datagram counts when it was sent on, or as dropped with the reason for which it wasn't.
+//
 // Every Prometheus family stands in one table with its type, labels and help. WriteMetrics and WriteReference both work by it. Label values are names and addresses
 // out of the configuration; there is none that a client could choose.
 //

@@ -5,16 +5,18 @@ import (
 	"os"
 
 	"weir/cmd/weir/internal/stats"
-	"weir/l4/tcp"
+	"weir/l4"
 )
 
 func Example() {
-	web := tcp.NewListener("web", 1) // a proxy's loop would count into it
+	web := l4.NewListener("web", 1) // a proxy's loop would count into it
 	web.Loops[0].Sessions.Add(3)
 
 	sampler := stats.NewSampler(stats.Options{
 		Version: "0.1.0",
-		View:    func() *stats.View { return &stats.View{Listeners: []stats.Listener{{Name: "web", TCP: web}}} },
+		View: func() *stats.View {
+			return &stats.View{Listeners: []stats.Listener{{Name: "web", Protocol: "tcp", State: web}}}
+		},
 	})
 	sampler.Start()
 	defer sampler.Close()

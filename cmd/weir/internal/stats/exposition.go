@@ -96,30 +96,53 @@ func (x *exposition) number(v float64) {
 }
 
 func (x *exposition) histogram(h *Histogram, labels ...string) {
+	x.distribution(h.reading.Buckets[:], bucketBounds[:], h.reading.Sum.Seconds(), labels)
+}
+
+func (x *exposition) sizes(s *Sizes, labels ...string) {
+	x.distribution(s.Buckets[:], sizeBounds[:], float64(s.sum), labels)
+}
+
+// distribution writes the series of a histogram; bounds are the values of the label le, one for each bucket.
+func (x *exposition) distribution(buckets []uint64, bounds []string, sum float64, labels []string) {
 	var seen uint64
-	for i, n := range h.reading.Buckets {
+	for i, n := range buckets {
 		seen += n
-		x.begin("_bucket", bucketBounds[i], labels)
+		x.begin("_bucket", bounds[i], labels)
 		x.text = strconv.AppendUint(x.text, seen, 10)
 		x.end()
 	}
 	x.begin("_sum", "", labels)
-	x.number(h.reading.Sum.Seconds())
+	x.number(sum)
 	x.begin("_count", "", labels)
 	x.text = strconv.AppendUint(x.text, seen, 10)
 	x.end()
 }
 
-// bucketBounds are the values of the label le.
+// bucketBounds are those of histograms of durations, in seconds.
 var bucketBounds = func() (bounds [l4.HistogramBuckets]string) {
 	for i := range bounds {
-		bounds[i] = "+Inf"
+		bounds[i] = infinity
 		if bound, ok := l4.BucketBound(i); ok {
 			bounds[i] = strconv.FormatFloat(bound.Seconds(), 'g', -1, 64)
 		}
 	}
 	return bounds
 }()
+
+// sizeBounds are those of histograms of batches, in datagrams.
+var sizeBounds = func() (bounds [l4.SizeBuckets]string) {
+	for i := range bounds {
+		bounds[i] = infinity
+		if bound, ok := l4.SizeBound(i); ok {
+			bounds[i] = strconv.Itoa(bound)
+		}
+	}
+	return bounds
+}()
+
+// infinity is the bound of a last bucket.
+const infinity = "+Inf"
 
 // end ends a series' line.
 func (x *exposition) end() {

@@ -18,6 +18,12 @@ const (
 	labelGo        = "go"
 )
 
+// The values of the label direction.
+const (
+	toUpstream   = "to_upstream"
+	toDownstream = "to_downstream"
+)
+
 // labelHelp says what the values of a label are.
 func labelHelp() [][2]string {
 	return [][2]string{
@@ -61,11 +67,11 @@ func processFamilies() []family {
 		build,
 		process("weir_uptime_seconds", gauge, "Seconds since the process started.",
 			func(x *exposition, p *Process) { x.float(p.Uptime) }),
-		process("weir_draining", gauge, "1 while the process drains: it takes no new connections and waits for the last ones to end.",
+		process("weir_draining", gauge, "1 while the process drains: it takes no new connections or flows and waits for the last ones to end.",
 			func(x *exposition, p *Process) { x.bool(p.Draining) }),
-		process("weir_connections", gauge, "Client connections under way.",
+		process("weir_connections", gauge, "Client connections and flows under way.",
 			func(x *exposition, p *Process) { x.int(p.Connections.Active) }),
-		process("weir_connections_max", gauge, "The process's limit on client connections; 0 is none.",
+		process("weir_connections_max", gauge, "The process's limit on client connections and flows; 0 is none.",
 			func(x *exposition, p *Process) { x.int(p.Connections.Max) }),
 		process("weir_reloads_total", counter, "Changes of the configuration that were applied.",
 			func(x *exposition, p *Process) { x.uint(p.Reloads.Applied) }),
@@ -101,16 +107,18 @@ func loopFamilies() []family {
 		return loop(name, counter, help, func(x *exposition, l *LoopReport, id string) { x.uint(of(l), id) })
 	}
 	return []family{
-		loop("weir_loop_connections", gauge, "Client connections under way on the loop.",
+		loop("weir_loop_connections", gauge, "Client connections and flows under way on the loop.",
 			func(x *exposition, l *LoopReport, id string) { x.int(l.Connections.Active, id) }),
-		count("weir_loop_connections_total", "Client connections that the loop accepted.", func(l *LoopReport) uint64 { return l.Connections.Total }),
+		count("weir_loop_connections_total", "Client connections that the loop accepted, and flows that began on it.", func(l *LoopReport) uint64 { return l.Connections.Total }),
 		bytesOf(loop("weir_loop_bytes_total", counter, "Payload bytes that the loop moved.",
 			func(x *exposition, l *LoopReport, id string) { x.bytes(&l.Bytes, id) })),
+		datagramsOf(loop("weir_loop_datagrams_total", counter, "Datagrams that the loop sent on.",
+			func(x *exposition, l *LoopReport, id string) { x.datagrams(&l.Datagrams, id) })),
 		count("weir_loop_accept_pauses_total", "Times that a listener on the loop stopped accepting for want of descriptors or places.",
 			func(l *LoopReport) uint64 { return l.AcceptPauses }),
 		count("weir_loop_batches_total", "Turns of the loop.", func(l *LoopReport) uint64 { return l.Batches }),
 		count("weir_loop_events_total", "Events that the loop delivered.", func(l *LoopReport) uint64 { return l.Events }),
-		count("weir_loop_stale_events_total", "Events that the loop dropped because their connection had ended.", func(l *LoopReport) uint64 { return l.StaleEvents }),
+		count("weir_loop_stale_events_total", "Events that the loop dropped because their connection or flow had ended.", func(l *LoopReport) uint64 { return l.StaleEvents }),
 		count("weir_loop_continued_total", "Callbacks for work that an earlier one had left over when its budget was used up.",
 			func(l *LoopReport) uint64 { return l.Continued }),
 		count("weir_loop_posted_total", "Functions that the loop ran for the rest of the process.", func(l *LoopReport) uint64 { return l.Posted }),
@@ -131,12 +139,18 @@ func bytesOf(f family) family {
 	return f
 }
 
+// datagramsOf adds the label of counters of datagrams to a family's own.
+func datagramsOf(f family) family {
+	f.labels = append(f.labels, labelDirection)
+	return f
+}
+
 // bytes writes the four series of payload counters; first are the labels before direction and method.
 func (x *exposition) bytes(b *Bytes, first ...string) {
 	for _, way := range [...]struct {
 		direction string
 		flow      *Flow
-	}{{"to_upstream", &b.ToUpstream}, {"to_downstream", &b.ToDownstream}} {
+	}{{toUpstream, &b.ToUpstream}, {toDownstream, &b.ToDownstream}} {
 		var labels [4]string
 		n := copy(labels[:2], first)
 		labels[n], labels[n+1] = way.direction, "copied"

@@ -9,7 +9,7 @@ func clusterFamilies() []family {
 		}}
 	}
 	refused := cluster("weir_cluster_refused_total", counter,
-		"Connections that got no endpoint. Reason `no_endpoint`: none was ready; `endpoints_full`: all that were ready stood at their max_connections.",
+		"Connections that got no endpoint, and times that a flow got none when datagrams of it came. Reason `no_endpoint`: none was ready; `endpoints_full`: all that were ready stood at their max_connections.",
 		func(x *exposition, c *ClusterReport) {
 			x.uint(c.NoEndpoint, c.Name, "no_endpoint")
 			x.uint(c.Full, c.Name, "endpoints_full")
@@ -18,12 +18,12 @@ func clusterFamilies() []family {
 	return []family{
 		cluster("weir_cluster_endpoints", gauge, "Endpoints of the cluster.",
 			func(x *exposition, c *ClusterReport) { x.int(int64(len(c.Endpoints)), c.Name) }),
-		cluster("weir_cluster_endpoints_ready", gauge, "Endpoints of the cluster that are meant to take new connections: ready, with a weight above 0.",
+		cluster("weir_cluster_endpoints_ready", gauge, "Endpoints of the cluster that are meant to take new connections and flows: ready, with a weight above 0.",
 			func(x *exposition, c *ClusterReport) { x.int(int64(c.ready()), c.Name) }),
 		refused,
-		cluster("weir_cluster_retries_total", counter, "Connect attempts after the first one of a connection.",
+		cluster("weir_cluster_retries_total", counter, "Connect attempts after the first one of a connection. TCP only.",
 			func(x *exposition, c *ClusterReport) { x.uint(c.Retries, c.Name) }),
-		cluster("weir_cluster_connect_seconds", histogram, "How long successful connects to endpoints took.",
+		cluster("weir_cluster_connect_seconds", histogram, "How long successful connects to endpoints took. TCP only.",
 			func(x *exposition, c *ClusterReport) { x.histogram(&c.ConnectTime, c.Name) }),
 	}
 }
@@ -53,23 +53,33 @@ func endpointFamilies() []family {
 		return endpoint(name, counter, help, func(x *exposition, e *EndpointReport, cluster, address string) { x.uint(of(e), cluster, address) })
 	}
 	failures := endpoint("weir_endpoint_connect_failures_total", counter,
-		"Connects that failed. Reason `refused`: the endpoint refused; `timed_out`: it didn't answer in time; `other`: any other failure.",
+		"Connects that failed. Reason `refused`: the endpoint refused; `timed_out`: it didn't answer in time; `other`: any other failure. With UDP: `refused` are ICMP messages that the port is unreachable, `other` all other ICMP errors and sockets that could not be connected.",
 		func(x *exposition, e *EndpointReport, cluster, address string) {
 			x.uint(e.ConnectFailures.Refused, cluster, address, "refused")
 			x.uint(e.ConnectFailures.TimedOut, cluster, address, "timed_out")
 			x.uint(e.ConnectFailures.Other, cluster, address, "other")
 		})
 	failures.labels = append(failures.labels, labelReason)
+	datagrams := datagramsOf(endpoint("weir_endpoint_datagrams_total", counter, "Datagrams that were sent on to the endpoint, or from it to clients; only while there is a UDP listener.",
+		func(x *exposition, e *EndpointReport, cluster, address string) {
+			x.datagrams(&e.Datagrams, cluster, address)
+		}))
+	all := datagrams.write
+	datagrams.write = func(x *exposition, r *Report) {
+		if r.anyUDP() {
+			all(x, r)
+		}
+	}
 	return []family{
-		endpoint("weir_endpoint_ready", gauge, "1 if the endpoint is meant to take new connections: ready, with a weight above 0.",
+		endpoint("weir_endpoint_ready", gauge, "1 if the endpoint is meant to take new connections and flows: ready, with a weight above 0.",
 			func(x *exposition, e *EndpointReport, cluster, address string) { x.bool(e.Usable(), cluster, address) }),
-		endpoint("weir_endpoint_weight", gauge, "The endpoint's share of new connections, relative to the others.",
+		endpoint("weir_endpoint_weight", gauge, "The endpoint's share of new connections and flows, relative to the others.",
 			func(x *exposition, e *EndpointReport, cluster, address string) {
 				x.uint(uint64(e.Weight), cluster, address)
 			}),
 		endpoint("weir_endpoint_backup", gauge, "1 if the endpoint is used only when no other is ready.",
 			func(x *exposition, e *EndpointReport, cluster, address string) { x.bool(e.Backup, cluster, address) }),
-		endpoint("weir_endpoint_connections", gauge, "Connections to the endpoint under way, those being connected included.",
+		endpoint("weir_endpoint_connections", gauge, "Connections to the endpoint under way, those being connected included, and flows.",
 			func(x *exposition, e *EndpointReport, cluster, address string) {
 				x.int(e.Connections.Active, cluster, address)
 			}),
@@ -77,11 +87,12 @@ func endpointFamilies() []family {
 			func(x *exposition, e *EndpointReport, cluster, address string) {
 				x.int(e.Connections.Max, cluster, address)
 			}),
-		count("weir_endpoint_connections_total", "Connections established to the endpoint.", func(e *EndpointReport) uint64 { return e.Connections.Total }),
+		count("weir_endpoint_connections_total", "Connections established to the endpoint, and flows begun or moved there.", func(e *EndpointReport) uint64 { return e.Connections.Total }),
 		bytesOf(endpoint("weir_endpoint_bytes_total", counter, "Payload bytes to and from the endpoint.",
 			func(x *exposition, e *EndpointReport, cluster, address string) { x.bytes(&e.Bytes, cluster, address) })),
-		count("weir_endpoint_connect_attempts_total", "Connects begun.", func(e *EndpointReport) uint64 { return e.Attempts }),
+		datagrams,
+		count("weir_endpoint_connect_attempts_total", "Connects begun, and flows begun or moved there.", func(e *EndpointReport) uint64 { return e.Attempts }),
 		failures,
-		count("weir_endpoint_resets_total", "Connections that the endpoint reset.", func(e *EndpointReport) uint64 { return e.Resets }),
+		count("weir_endpoint_resets_total", "Connections that the endpoint reset. TCP only.", func(e *EndpointReport) uint64 { return e.Resets }),
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"weir/l4"
 	"weir/lb"
 )
 
@@ -192,6 +193,16 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "../../../../docs/reference/metrics.md", b.Bytes())
+	for reason, meaning := range closeMeaning {
+		if meaning == "" || strings.Contains(meaning, "|") {
+			t.Errorf("%s: meaning %q", l4.CloseReason(reason), meaning)
+		}
+	}
+	for reason, meaning := range dropMeaning {
+		if meaning == "" || strings.Contains(meaning, "|") {
+			t.Errorf("%s: meaning %q", l4.Drop(reason), meaning)
+		}
+	}
 }
 
 func FuzzLabelValue(f *testing.F) {
@@ -235,10 +246,10 @@ func TestPieces(t *testing.T) {
 	}
 	parsed := parse(t, text)
 	resets := parsed["weir_endpoint_resets_total"].GetMetric()
-	if n := len(resets); n != 1504 {
-		t.Fatalf("%d endpoints, want 1504", n)
+	if n := len(resets); n != 1505 {
+		t.Fatalf("%d endpoints, want 1505", n)
 	}
-	if v := resets[1499].GetCounter().GetValue(); v != 7 {
+	if v := resets[1500].GetCounter().GetValue(); v != 7 {
 		t.Errorf("the last endpoint of many has %v, want 7", v)
 	}
 }

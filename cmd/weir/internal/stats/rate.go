@@ -1,6 +1,10 @@
 package stats
 
-import "time"
+import (
+	"time"
+
+	"weir/l4"
+)
 
 // sampleEvery and samplesKept make rates ten to twelve seconds wide.
 const (
@@ -12,11 +16,15 @@ const (
 // counts are the counters of one thing that have a rate.
 type counts struct {
 	connections, toUpstream, toDownstream, failed, pauses uint64
+	datagramsUp, datagramsDown                            uint64
+	dropped                                               *[l4.NumDrops]uint64 // not written to any more; nil = of what drops nothing
 }
 
 // rate is what counts grew by a second.
 type rate struct {
 	connections, toUpstream, toDownstream, failed, pauses float64
+	datagramsUp, datagramsDown                            float64
+	dropped                                               [l4.NumDrops]float64
 }
 
 // window remembers counts of the last ten seconds. It has no clock of its own: the caller brings the time, and a lock.
@@ -71,11 +79,18 @@ func (w *window) rate(now time.Time, key any, c counts) rate {
 		return rate{}
 	}
 	was, s := t.counts[place], elapsed.Seconds()
-	return rate{
+	r := rate{
 		connections: growth(was.connections, c.connections) / s,
 		toUpstream:  growth(was.toUpstream, c.toUpstream) / s, toDownstream: growth(was.toDownstream, c.toDownstream) / s,
 		failed: growth(was.failed, c.failed) / s, pauses: growth(was.pauses, c.pauses) / s,
+		datagramsUp: growth(was.datagramsUp, c.datagramsUp) / s, datagramsDown: growth(was.datagramsDown, c.datagramsDown) / s,
 	}
+	if was.dropped != nil && c.dropped != nil {
+		for reason := range r.dropped {
+			r.dropped[reason] = growth(was.dropped[reason], c.dropped[reason]) / s
+		}
+	}
+	return r
 }
 
 // growth is what a counter grew by; none when it began anew.

@@ -3,6 +3,8 @@ package stats
 import (
 	"testing"
 	"time"
+
+	"weir/l4"
 )
 
 func TestRate(t *testing.T) {
@@ -41,12 +43,12 @@ func TestRate(t *testing.T) {
 				at = at.Add(s.after)
 				w.sample(at, func(add func(any, counts)) {
 					if !s.gone {
-						add(key, counts{connections: s.count, failed: 2 * s.count})
+						add(key, counts{connections: s.count, failed: 2 * s.count, datagramsUp: 3 * s.count, dropped: &[l4.NumDrops]uint64{1: s.count}})
 					}
 				})
 			}
-			got := w.rate(at.Add(c.after), key, counts{connections: c.count, failed: 2 * c.count})
-			if got.connections != c.want || got.failed != 2*c.want || got.toUpstream != 0 {
+			got := w.rate(at.Add(c.after), key, counts{connections: c.count, failed: 2 * c.count, datagramsUp: 3 * c.count, dropped: &[l4.NumDrops]uint64{1: c.count}})
+			if got.connections != c.want || got.failed != 2*c.want || got.toUpstream != 0 || got.datagramsUp != 3*c.want || got.dropped != [l4.NumDrops]float64{1: c.want} {
 				t.Errorf("got %+v, want %v connections a second", got, c.want)
 			}
 		})

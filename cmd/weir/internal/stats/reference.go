@@ -13,19 +13,30 @@ What ` + "`/metrics`" + ` of the administrative side answers, in the Prometheus 
 that the program itself works by.
 
 Counters count from the start of the process, or of what their labels name: one that leaves the configuration takes its series
-with it. All sizes are bytes, all times seconds. A listener's "in" and "out" are the directions ` + "`to_upstream` and `to_downstream`" + `.
+with it. All sizes are bytes, all times seconds. What is said of connections is also true of flows, which are UDP's, unless it says otherwise.
+A listener's "in" and "out" are the directions ` + "`to_upstream` and `to_downstream`" + `.
 
 | Label | Values |
 |---|---|
 `
 
-const referenceTail = `
-## Why connections end
+const referenceCloses = `
+## Why connections and flows end
 
-The values of ` + "`reason`" + ` in ` + "`weir_listener_closed_total`" + `: `
+The values of ` + "`reason`" + ` in ` + "`weir_listener_closed_total`" + `.
+
+`
+
+const referenceDrops = `
+## Why datagrams are dropped
+
+The values of ` + "`reason`" + ` in ` + "`weir_listener_datagrams_dropped_total`" + `. Each datagram that came and was not sent on has exactly one.
+
+`
+
+const referenceReasons = "| Reason | Meaning |\n|---|---|\n"
 
 const referenceRuntime = `
-
 ## Process and Go runtime
 
 Families that begin with ` + "`process_`" + ` (CPU time, memory, I/O, and pressure in the control group) and ` + "`go_`" + ` (memory, garbage collection,
@@ -39,6 +50,7 @@ scheduling) come from the library ` + "`github.com/VictoriaMetrics/metrics`" + `
 | Which clusters are about to run out? | ` + "`weir_cluster_endpoints_ready / weir_cluster_endpoints < 0.5`" + ` |
 | How many connections get no service? | ` + "`sum by (listener) (rate(weir_listener_refused_total[1m]))`" + ` |
 | How long do connects take? | ` + "`histogram_quantile(0.99, sum by (cluster, le) (rate(weir_cluster_connect_seconds_bucket[5m])))`" + ` |
+| Which datagrams are lost, and why? | ` + "`sum by (listener, reason) (rate(weir_listener_datagrams_dropped_total[1m])) > 0`" + ` |
 | How much goes through? | ` + "`sum by (listener, direction) (rate(weir_listener_bytes_total[1m]))`" + ` |
 | Is the configuration in force the newest? | ` + "`weir_reload_last_ok == 1`" + ` |
 `
@@ -56,14 +68,14 @@ func WriteReference(w io.Writer) error {
 			b.WriteString("| `" + f.name + "` | " + string(f.kind) + " | " + labelList(f.labels) + " | " + f.help + " |\n")
 		}
 	}
-	b.WriteString(referenceTail)
+	b.WriteString(referenceCloses + referenceReasons)
 	for reason := range l4.NumReasons {
-		if reason > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("`" + reason.String() + "`")
+		b.WriteString("| `" + reason.String() + "` | " + closeMeaning[reason] + " |\n")
 	}
-	b.WriteString(".")
+	b.WriteString(referenceDrops + referenceReasons)
+	for reason := range l4.NumDrops {
+		b.WriteString("| `" + reason.String() + "` | " + dropMeaning[reason] + " |\n")
+	}
 	b.WriteString(referenceRuntime)
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -27,12 +27,13 @@ type Process struct {
 	Draining    bool          `json:"draining"`
 	Connections Connections   `json:"connections"`
 	Bytes       Bytes         `json:"bytes"`
+	Datagrams   Datagrams     `json:"datagrams"`
 	Descriptors Descriptors   `json:"descriptors"`
 	Resident    uint64        `json:"resident_bytes"` // 0 = unknown
 	Reloads     ReloadsReport `json:"reloads"`
 }
 
-// Connections are those of clients: accepted and not yet ended.
+// Connections are those of clients: accepted and not yet ended. Flows of UDP count as connections, everywhere.
 type Connections struct {
 	Active    int64   `json:"active"`
 	Max       int64   `json:"max"` // 0 = no limit
@@ -77,12 +78,19 @@ type ListenerReport struct {
 	Binds        []netip.AddrPort  `json:"binds"`
 	Connections  Connections       `json:"connections"`
 	Bytes        Bytes             `json:"bytes"`
-	Refused      uint64            `json:"refused"` // connections that never reached an endpoint
+	Datagrams    Datagrams         `json:"datagrams"`
+	Refused      uint64            `json:"refused"` // connections that never reached an endpoint; with UDP also datagrams for which no flow could begin
 	RefusedRate  float64           `json:"refused_per_second"`
-	Closed       map[string]uint64 `json:"closed"` // ended connections by reason, every reason
+	Closed       map[string]uint64 `json:"closed"`            // ended connections by reason, every reason
+	Dropped      map[string]uint64 `json:"dropped,omitempty"` // datagrams by reason, every reason; absent with TCP
+	DroppedRate  float64           `json:"dropped_per_second"`
+	Batches      *Batches          `json:"batches,omitempty"` // absent with TCP
+	Buffers      *Buffers          `json:"buffers,omitempty"` // absent with TCP
 	AcceptErrors uint64            `json:"accept_errors"`
 	AcceptPauses AcceptPauses      `json:"accept_pauses"`
 	Duration     Histogram         `json:"duration"` // of ended connections
+
+	dropRates [l4.NumDrops]float64
 }
 
 // AcceptPauses are the times that accepting rested, by what there was none of.
@@ -92,11 +100,12 @@ type AcceptPauses struct {
 	PerSecond      float64 `json:"per_second"`
 }
 
-// ClusterReport is one cluster. Its connections and bytes are the sums of its endpoints'.
+// ClusterReport is one cluster. Its connections, bytes and datagrams are the sums of its endpoints'.
 type ClusterReport struct {
 	Name        string           `json:"name"`
 	Connections Connections      `json:"connections"` // to endpoints; active includes those being connected, max is always 0
 	Bytes       Bytes            `json:"bytes"`
+	Datagrams   Datagrams        `json:"datagrams"`
 	NoEndpoint  uint64           `json:"no_endpoint"` // connections for which no endpoint was ready
 	Full        uint64           `json:"full"`        // connections for which all endpoints stood at their max_connections
 	Retries     uint64           `json:"retries"`     // connect attempts after the first one of a connection
@@ -112,6 +121,7 @@ type EndpointReport struct {
 	Backup          bool            `json:"backup"`
 	Connections     Connections     `json:"connections"`
 	Bytes           Bytes           `json:"bytes"`
+	Datagrams       Datagrams       `json:"datagrams"`
 	Attempts        uint64          `json:"connect_attempts"`
 	ConnectFailures ConnectFailures `json:"connect_failures"`
 	FailureRate     float64         `json:"connect_failures_per_second"`
@@ -138,6 +148,7 @@ type LoopReport struct {
 	ID            int         `json:"id"`
 	Connections   Connections `json:"connections"` // max is always 0
 	Bytes         Bytes       `json:"bytes"`
+	Datagrams     Datagrams   `json:"datagrams"`
 	AcceptPauses  uint64      `json:"accept_pauses"`
 	Batches       uint64      `json:"batches"`
 	Events        uint64      `json:"events"`

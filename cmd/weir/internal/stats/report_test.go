@@ -1,10 +1,14 @@
 package stats
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 	"time"
+
+	"weir/l4"
 )
 
 // TestReportJSON holds the names of all fields, and what is read from where: the golden file is the contract with programs.
@@ -23,9 +27,9 @@ func TestSums(t *testing.T) {
 	s := newScene(t)
 	s.busy(t)
 	r := s.report()
-	web := r.Listeners[1]
-	if web.Name != "web" {
-		t.Fatalf("listeners are not in the order of their names: %s is second", web.Name)
+	dns, web := r.Listeners[0], r.Listeners[2]
+	if dns.Name != "dns" || web.Name != "web" {
+		t.Fatalf("listeners are not in the order of their names: %s is first, %s last", dns.Name, web.Name)
 	}
 	var closed uint64
 	for _, n := range web.Closed {
@@ -34,14 +38,57 @@ func TestSums(t *testing.T) {
 	if web.Refused == 0 || web.Refused > closed {
 		t.Errorf("%d refused of %d closed", web.Refused, closed)
 	}
-	if p, l, c := r.Process.Bytes, web.Bytes, r.Clusters[1].Bytes; p != l || p != c {
-		t.Errorf("bytes: process %+v, listener %+v, cluster %+v", p, l, c)
+	var listeners, clusters Bytes
+	for i := range r.Listeners {
+		listeners.add(&r.Listeners[i].Bytes)
+		clusters.add(&r.Clusters[i].Bytes)
+	}
+	if p := r.Process.Bytes; p != listeners || p != clusters {
+		t.Errorf("bytes: process %+v, listeners %+v, clusters %+v", p, listeners, clusters)
+	}
+	if p, l, c := r.Process.Datagrams, dns.Datagrams, r.Clusters[0].Datagrams; p != l || p != c || p == (Datagrams{}) {
+		t.Errorf("datagrams: process %+v, listener %+v, cluster %+v", p, l, c)
 	}
 	if got := web.Connections.PerSecond; got != 12.3 {
 		t.Errorf("%v connections a second, want 123 in 10 s", got)
 	}
-	if r.Clusters[1].Connections.Active != 37 {
-		t.Errorf("%d connections of the cluster, want 37", r.Clusters[1].Connections.Active)
+	if r.Clusters[2].Connections.Active != 37 {
+		t.Errorf("%d connections of the cluster, want 37", r.Clusters[2].Connections.Active)
+	}
+}
+
+// TestDatagrams holds what a UDP listener has of its own, and that a TCP listener has none of it.
+func TestDatagrams(t *testing.T) {
+	s := newScene(t)
+	s.busy(t)
+	dns := s.report().Listeners[0]
+	if dns.Datagrams.ToUpstreamRate != 14.9 || dns.Datagrams.ToDownstreamRate != 10 || dns.DroppedRate != 0.1 {
+		t.Errorf("rates %+v, dropped %v; want 14.9 and 10 a second, and 1 lost in 10 s", dns.Datagrams, dns.DroppedRate)
+	}
+	if dns.Refused != 4 || dns.Dropped["max_flows"] != 4 || dns.Dropped["receive_overflow"] != 21 || len(dns.Dropped) != int(l4.NumDrops) {
+		t.Errorf("%d refused, dropped %v", dns.Refused, dns.Dropped)
+	}
+	if b := dns.Batches; b.Received.ToDownstream.Count != 10 || b.Received.ToDownstream.Mean != 2 || b.Sent.ToUpstream.Mean != 3 || b.Sent.ToUpstream.Buckets[2] != 10 {
+		t.Errorf("batches %+v", b)
+	}
+	if *dns.Buffers != (Buffers{Receive: 4 << 20, Send: 212_992}) {
+		t.Errorf("buffers %+v", dns.Buffers)
+	}
+	s.view.Listeners = s.view.Listeners[:2]
+	r := s.report()
+	for _, l := range r.Listeners {
+		if l.Dropped != nil || l.Batches != nil || l.Buffers != nil || l.Datagrams != (Datagrams{}) {
+			t.Errorf("the TCP listener %s: %+v", l.Name, l)
+		}
+	}
+	for name := range parse(t, own(t, r)) {
+		if strings.Contains(name, "datagrams") && name != "weir_loop_datagrams_total" || strings.Contains(name, "buffer") {
+			t.Errorf("%s: series without a UDP listener", name)
+		}
+	}
+	var page bytes.Buffer
+	if err := WriteText(&page, r); err != nil || strings.Contains(strings.ToLower(page.String()), "datagram") {
+		t.Errorf("%v; datagrams on a page without a UDP listener:\n%s", err, &page)
 	}
 }
 

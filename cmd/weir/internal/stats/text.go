@@ -1,7 +1,6 @@
 package stats
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -23,6 +22,7 @@ func WriteText(w io.Writer, r *Report) error {
 	writeAttention(&b, r)
 	writeProcess(&b, r)
 	writeListeners(&b, r)
+	writeDatagrams(&b, r)
 	writeClusters(&b, r)
 	writeEnds(&b, r)
 	writeLoops(&b, r)
@@ -49,6 +49,7 @@ func writeProcess(b *strings.Builder, r *Report) {
 	t.row("bytes", "in "+humanBytes(p.Bytes.ToUpstream.PerSecond)+"/s", "out "+humanBytes(p.Bytes.ToDownstream.PerSecond)+"/s",
 		"in "+humanBytes(float64(p.Bytes.ToUpstream.Total()))+", out "+humanBytes(float64(p.Bytes.ToDownstream.Total()))+
 			" since start"+splicedText(&p.Bytes))
+	datagramsRow(&t, r)
 	t.row("process", "memory "+humanBytes(float64(p.Resident)), strconv.Itoa(len(r.Loops))+" loops",
 		"descriptors "+humanCount(p.Descriptors.Open)+limitText(int64(min(p.Descriptors.Limit, 1<<62))))
 	t.row("reloads", humanCount(p.Reloads.Applied)+" applied", humanCount(p.Reloads.Failed)+" failed", lastReload(r))
@@ -101,7 +102,7 @@ func writeAttention(b *strings.Builder, r *Report) {
 }
 
 func writeListeners(b *strings.Builder, r *Report) {
-	heading(b, "LISTENERS (p50, p99: how long connections lasted)")
+	heading(b, "LISTENERS (connections: with UDP, flows; p50, p99: how long they lasted)")
 	t := textTable{left: 2}
 	t.row("name", "bind", "active", "max", "conn/s", "total", "in/s", "out/s", "in", "out", "refused", "p50", "p99")
 	for i := range r.Listeners {
@@ -192,45 +193,7 @@ func shownEndpoints(c *ClusterReport) []int {
 }
 
 func writeEnds(b *strings.Builder, r *Report) {
-	heading(b, "HOW CONNECTIONS ENDED")
-	width := 0
-	for i := range r.Listeners {
-		width = max(width, len([]rune(r.Listeners[i].Name)))
-	}
-	for i := range r.Listeners {
-		l := &r.Listeners[i]
-		name := printable(l.Name)
-		line := name + strings.Repeat(" ", width-len([]rune(name)))
-		indent := strings.Repeat(" ", width)
-		for _, entry := range endsOf(l) {
-			if len([]rune(line))+2+len(entry) > textWidth {
-				b.WriteString(line + "\n")
-				line = indent
-			}
-			line += "  " + entry
-		}
-		b.WriteString(line + "\n")
-	}
-}
-
-// endsOf returns the reasons for which the listener's connections ended, the most frequent ones first.
-func endsOf(l *ListenerReport) []string {
-	var reasons []string
-	for reason, n := range l.Closed {
-		if n > 0 {
-			reasons = append(reasons, reason)
-		}
-	}
-	if len(reasons) == 0 {
-		return []string{"none has ended"}
-	}
-	slices.SortFunc(reasons, func(x, y string) int {
-		return cmp.Or(cmp.Compare(l.Closed[y], l.Closed[x]), cmp.Compare(x, y))
-	})
-	for i, reason := range reasons {
-		reasons[i] = reason + " " + shortCount(l.Closed[reason])
-	}
-	return reasons
+	writeReasons(b, r, "HOW CONNECTIONS AND FLOWS ENDED", "none has ended", func(l *ListenerReport) (map[string]uint64, bool) { return l.Closed, true })
 }
 
 func writeLoops(b *strings.Builder, r *Report) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/l4"
 )
 
 func TestTextGolden(t *testing.T) {
@@ -48,6 +50,10 @@ func TestAttention(t *testing.T) {
 	endpoint := func(e EndpointReport) *Report {
 		return &Report{Clusters: []ClusterReport{{Name: "c", Endpoints: []EndpointReport{e}}}}
 	}
+	udpListener := func(l ListenerReport) *Report {
+		l.Name, l.Protocol = "u", protocolUDP
+		return &Report{Listeners: []ListenerReport{l}}
+	}
 	ready := EndpointReport{State: "ready", Weight: 1, name: "a"}
 	failing, full, weightless := ready, ready, ready
 	failing.FailureRate, failing.ConnectFailures.TimedOut = 2, 7
@@ -68,9 +74,19 @@ func TestAttention(t *testing.T) {
 		"refusing":             {report: &Report{Listeners: []ListenerReport{{Name: "l", RefusedRate: 3}}}, want: "listener l: 3.0/s"},
 		"pausing":              {report: &Report{Listeners: []ListenerReport{{Name: "l", AcceptPauses: AcceptPauses{PerSecond: 20}}}}, want: "accepting pauses 20.0 times"},
 		"listener full":        {report: &Report{Listeners: []ListenerReport{{Name: "l", Connections: Connections{Active: 10, Max: 10}}}}, want: "10 of its 10"},
-		"process full":         {report: &Report{Process: Process{Connections: Connections{Active: 95, Max: 100}}}, want: "95 of the process's 100"},
-		"process has room":     {report: &Report{Process: Process{Connections: Connections{Active: 89, Max: 100}}}},
-		"descriptors":          {report: &Report{Process: Process{Descriptors: Descriptors{Open: 95, Limit: 100}}}, want: "95 of 100 descriptors"},
+		"dropping": {report: udpListener(ListenerReport{DroppedRate: 12, RefusedRate: 12, dropRates: [l4.NumDrops]float64{l4.DropMaxFlows: 9, l4.DropHeld: 3}}),
+			want: "listener u: 12.0 datagrams/s are dropped, 9.0 of them for max_flows: raise udp.max_flows"},
+		"overflowing": {report: udpListener(ListenerReport{DroppedRate: 2, dropRates: [l4.NumDrops]float64{l4.DropReceiveOverflow: 2}}),
+			want: "2.0 of them for receive_overflow: raise udp.receive_buffer"},
+		"sending too fast": {report: udpListener(ListenerReport{DroppedRate: 2, dropRates: [l4.NumDrops]float64{l4.DropBufferFull: 2}}),
+			want: "2.0 of them for buffer_full: raise udp.send_buffer"},
+		"unreachable": {report: udpListener(ListenerReport{DroppedRate: 2, dropRates: [l4.NumDrops]float64{l4.DropUnreachable: 2}}),
+			want: "2.0 of them for unreachable"},
+		"dropped once":     {report: udpListener(ListenerReport{Refused: 7, Dropped: map[string]uint64{"max_flows": 7}})},
+		"flows full":       {report: udpListener(ListenerReport{Connections: Connections{Active: 95, Max: 100}}), want: "listener u: 95 of its 100 flows are taken: above that udp.max_flows"},
+		"process full":     {report: &Report{Process: Process{Connections: Connections{Active: 95, Max: 100}}}, want: "95 of the process's 100"},
+		"process has room": {report: &Report{Process: Process{Connections: Connections{Active: 89, Max: 100}}}},
+		"descriptors":      {report: &Report{Process: Process{Descriptors: Descriptors{Open: 95, Limit: 100}}}, want: "95 of 100 descriptors"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := strings.Join(attention(c.report), "\n")

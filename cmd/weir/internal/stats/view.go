@@ -7,6 +7,7 @@ import (
 	"weir/eventloop"
 	"weir/l4"
 	"weir/l4/tcp"
+	"weir/l4/udp"
 )
 
 // View is a picture of what runs: which loops, listeners and clusters there are. It is immutable and published anew by every
@@ -14,7 +15,7 @@ import (
 type View struct {
 	Started   time.Time
 	Loops     []Loop
-	TCP       *tcp.Shared
+	Shared    *l4.Shared
 	Listeners []Listener // by name
 	Clusters  []*l4.Cluster
 	Draining  bool
@@ -25,14 +26,18 @@ type View struct {
 type Loop struct {
 	Loop *eventloop.Loop
 	TCP  *tcp.Proxy
+	UDP  *udp.Proxy
 }
 
 // Listener is one listener and where it listens in fact.
 type Listener struct {
 	Name           string
+	Protocol       string // "tcp" or "udp"
 	Binds          []netip.AddrPort
-	MaxConnections int64 // 0 = no limit
-	TCP            *tcp.Listener
+	MaxConnections int64 // of sessions or flows; 0 = no limit
+	State          *l4.Listener
+	ReceiveBuffer  int // bytes that the kernel gave each socket of a UDP listener (SO_RCVBUF); 0 = unknown, or TCP
+	SendBuffer     int // the same of SO_SNDBUF
 }
 
 // Reloads tell how changes of the configuration went.

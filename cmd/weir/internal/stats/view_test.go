@@ -11,6 +11,7 @@ import (
 	"weir/eventloop"
 	"weir/l4"
 	"weir/l4/tcp"
+	"weir/l4/udp"
 	"weir/lb"
 )
 
@@ -33,24 +34,28 @@ var (
 	now   = time.Date(2026, 3, 2, 3, 0, 0, 0, time.UTC)
 )
 
-// scene is a process of two loops with two listeners and two clusters. Nothing runs: the tests count.
+// scene is a process of two loops with three listeners and three clusters. Nothing runs: the tests count.
 type scene struct {
-	view      *View
-	window    window
-	now       time.Time
-	web, ssh  *tcp.Listener
-	endpoints []*l4.Endpoint // three of cluster web, one of cluster ssh
+	view          *View
+	window        window
+	now           time.Time
+	web, ssh, dns *l4.Listener
+	endpoints     []*l4.Endpoint // three of cluster web, one of cluster ssh, one of cluster dns
 }
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{now: now, web: tcp.NewListener("web", 2), ssh: tcp.NewListener("ssh", 2)}
-	shared := tcp.NewShared(2, 100_000)
+	s := &scene{now: now, web: l4.NewListener("web", 2), ssh: l4.NewListener("ssh", 2), dns: l4.NewListener("dns", 2)}
+	shared := l4.NewShared(2, 100_000)
 	s.view = &View{
-		Started: began, TCP: shared,
+		Started: began, Shared: shared,
 		Listeners: []Listener{
-			{Name: "ssh", Binds: []netip.AddrPort{netip.MustParseAddrPort("[::]:22")}, TCP: s.ssh},
-			{Name: "web", Binds: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:443"), netip.MustParseAddrPort("[2001:db8::1]:443")}, MaxConnections: 20_000, TCP: s.web},
+			{Name: "ssh", Protocol: "tcp", Binds: []netip.AddrPort{netip.MustParseAddrPort("[::]:22")}, State: s.ssh},
+			{Name: "web", Protocol: "tcp", Binds: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:443"), netip.MustParseAddrPort("[2001:db8::1]:443")}, MaxConnections: 20_000, State: s.web},
+			{
+				Name: "dns", Protocol: "udp", Binds: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53")}, MaxConnections: 65_536, State: s.dns,
+				ReceiveBuffer: 4 << 20, SendBuffer: 212_992,
+			},
 		},
 		Reloads: Reloads{Applied: 3, Last: now.Add(-2 * time.Hour)},
 	}
@@ -60,13 +65,18 @@ func newScene(t testing.TB) *scene {
 			t.Fatal(err)
 		}
 		t.Cleanup(loop.Destroy)
-		s.view.Loops = append(s.view.Loops, Loop{Loop: loop, TCP: tcp.New(tcp.Options{Loop: loop, ID: i, Shared: shared})})
+		s.view.Loops = append(s.view.Loops, Loop{
+			Loop: loop,
+			TCP:  tcp.New(tcp.Options{Loop: loop, ID: i, Shared: shared}),
+			UDP:  udp.New(udp.Options{Loop: loop, ID: i, Shared: shared}),
+		})
 	}
 	s.cluster(t, "web",
 		lb.Member{Endpoint: lb.NewEndpoint(netip.MustParseAddrPort("10.0.0.1:8080")), Weight: 2, MaxConnections: 500},
 		lb.Member{Endpoint: lb.NewEndpoint(netip.MustParseAddrPort("10.0.0.2:8080")), Weight: 1, State: lb.Drain},
 		lb.Member{Endpoint: lb.NewEndpoint(netip.MustParseAddrPort("[2001:db8::8]:8080")), Weight: 1, Backup: true})
 	s.cluster(t, "ssh", lb.Member{Endpoint: lb.NewEndpoint(netip.MustParseAddrPort("10.0.1.1:22")), Weight: 1})
+	s.cluster(t, "dns", lb.Member{Endpoint: lb.NewEndpoint(netip.MustParseAddrPort("10.0.2.1:53")), Weight: 1})
 	return s
 }
 
@@ -106,18 +116,25 @@ func (s *scene) report() *Report {
 	return r
 }
 
-// busy counts a busy night: ten seconds with traffic on the listener web after some days of it.
+// busy counts a busy night: ten seconds with traffic on the listeners web and dns after some days of it.
 func (s *scene) busy(t testing.TB) {
 	t.Helper()
 	s.now = now.Add(-10 * time.Second)
 	s.count(5_678_900, 1_200_000_000, 45_600_000_000)
+	s.countFlows(700_000, 20)
 	s.sample()
 	s.count(123, 1_300_000, 315_000_000)
+	s.countFlows(50, 1)
 	s.now = now
-	web := s.view.Clusters[0]
-	for range 37 {
-		if _, v := web.Set.Pick(&lb.Request{}); v != lb.Picked {
-			t.Fatal(v)
+	web, dns := s.view.Clusters[0], s.view.Clusters[2]
+	for _, of := range []struct {
+		cluster *l4.Cluster
+		active  int
+	}{{web, 37}, {dns, 5}} {
+		for range of.active {
+			if _, v := of.cluster.Set.Pick(&lb.Request{}); v != lb.Picked {
+				t.Fatal(v)
+			}
 		}
 	}
 }
@@ -151,6 +168,37 @@ func (s *scene) count(connections, up, down uint64) {
 	bad.Refused.Add(connections / 30)
 	bad.TimedOut.Store(3)
 	bad.Resets.Store(6)
+}
+
+// countFlows adds flows of the listener dns: each has three datagrams there, of which one is lost now and then, and two back.
+func (s *scene) countFlows(flows, lost uint64) {
+	loop, dns, e := s.view.Loops[1].UDP.Counters(), &s.dns.Loops[1], &s.endpoints[4].Loops[1]
+	there, back := int(3*flows-lost), int(2*flows)
+	for _, g := range []*l4.Datagrams{&loop.Datagrams, &dns.Datagrams, &e.Datagrams} {
+		g.Add(l4.ToUpstream, there)
+		g.Add(l4.ToDownstream, back)
+	}
+	for _, b := range []*l4.Bytes{&loop.Bytes, &dns.Bytes, &e.Bytes} {
+		b.Add(l4.ToUpstream, l4.Copied, 50*there)
+		b.Add(l4.ToDownstream, l4.Copied, 500*back)
+	}
+	loop.Sessions.Add(flows)
+	loop.Active.Store(5)
+	dns.Sessions.Add(flows)
+	dns.Active.Store(5)
+	dns.Closed[l4.Answered].Add(flows - flows/10)
+	dns.Closed[l4.IdleTimeout].Add(flows / 10)
+	dns.Duration.Observe(3 * time.Millisecond)
+	dns.Dropped[l4.DropReceiveOverflow].Add(lost)
+	dns.Dropped[l4.DropMaxFlows].Store(4)
+	for range 5 {
+		dns.Received[l4.ToUpstream].Observe(7)
+		dns.Received[l4.ToDownstream].Observe(2)
+		dns.Sent[l4.ToUpstream].Observe(3)
+		dns.Sent[l4.ToDownstream].Observe(1)
+	}
+	e.Sessions.Add(flows)
+	e.Attempts.Add(flows)
 }
 
 // golden compares text with a file in testdata, or writes it with -update.
