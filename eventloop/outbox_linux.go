@@ -89,6 +89,7 @@ func (o *Outbox) vectorsOf(i int) []unix.Iovec {
 func (o *Outbox) Reset() {
 	clear(o.departures)
 	clear(o.vectors)
+	clear(o.messages[:min(len(o.messages), len(o.departures))]) // their headers point to addresses, and to vectors as they were before they grew
 	o.departures, o.starts, o.vectors = o.departures[:0], o.starts[:0], o.vectors[:0]
 }
 
@@ -148,10 +149,11 @@ func (d *Departure) control(b *[outboxControl]byte) int {
 	return n
 }
 
-// Send sends all that was gathered, in its order: with one system call where the kernel lets this process have io_uring(7) and there are several
+// Send sends all that was gathered: with one system call where the kernel lets this process have io_uring(7) and there are several
 // sockets, else with one for each row of datagrams of one socket. Each Departure has its result then.
 //
-// Neighbours of one socket with the same To keep their order: when one of them fails, those behind it are held back, with ECANCELED. A socket that is
+// Neighbours of one socket with the same To keep their order: when one of them fails, those behind it are held back, with ECANCELED. What lies
+// apart may overtake: the kernel goes on with the second of a row when it has begun with every row. A socket that is
 // connected reports an ICMP error that came before, once, instead of sending: what failed with one is worth another try.
 func (l *Loop) Send(o *Outbox) {
 	o.seal()
