@@ -342,6 +342,7 @@ func TestArrival(t *testing.T) {
 		{name: "IPv4", listen: "127.0.0.1", from: "127.0.0.2", to: "127.0.0.1", over4: true},
 		{name: "IPv6", listen: "::1", from: "::1", to: "::1", six: true},
 		{name: "IPv4 wildcard", listen: "0.0.0.0", from: "127.0.0.2", to: "127.0.0.3", local: "::ffff:127.0.0.3", over4: true},
+		{name: "IPv4 broadcast", listen: "0.0.0.0", from: "127.0.0.1", to: "127.255.255.255", local: "::ffff:127.0.0.1", over4: true},
 		{name: "dual-stack, IPv4", listen: "::", from: "127.0.0.2", to: "127.0.0.3", local: "::ffff:127.0.0.3", six: true, over4: true},
 		{name: "dual-stack, IPv6", listen: "::", from: "::1", to: "::1", local: "::1", six: true},
 		{name: "IPv6 alone", listen: "::", v6only: true, from: "::1", to: "::1", local: "::1", six: true},
@@ -350,6 +351,7 @@ func TestArrival(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			fd, at := datagramSocket(t, DatagramOptions{Addr: netip.AddrPortFrom(netip.MustParseAddr(tt.listen), 0), V6Only: tt.v6only})
 			from, in := otherAt(t, tt.from), NewInbox(2)
+			from.set(unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
 			for _, class := range []uint8{0, 0xba, 0x01, 0xff} {
 				from.setClass(class)
 				from.send(netip.AddrPortFrom(netip.MustParseAddr(tt.to), at.Port()), []byte("hello"))
