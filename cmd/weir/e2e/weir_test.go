@@ -57,7 +57,9 @@ func (p *proxy) start(t *testing.T, args ...string) {
 		if t.Failed() {
 			return
 		}
-		p.signal(syscall.SIGTERM)
+		if p.running() {
+			p.signal(syscall.SIGTERM)
+		}
 		if code := p.code(); code != 0 {
 			t.Errorf("weir: exit code %d after SIGTERM", code)
 		}
@@ -132,7 +134,12 @@ type listener struct {
 		ToUpstream   flow `json:"to_upstream"`
 		ToDownstream flow `json:"to_downstream"`
 	}
-	Closed map[string]int
+	Closed    map[string]int
+	Datagrams struct {
+		ToUpstream   int `json:"to_upstream"`
+		ToDownstream int `json:"to_downstream"`
+	}
+	Dropped map[string]int // datagrams
 }
 
 type flow struct{ Copied, Spliced int }
@@ -168,11 +175,7 @@ func (p *proxy) settled(reasons ...string) *listener {
 		r = p.stats()
 		return r.Process.Connections.Active == 0
 	})
-	i := slices.IndexFunc(r.Listeners, func(l listener) bool { return l.Name == "in" })
-	if i < 0 {
-		p.t.Fatal(`/stats knows no listener "in"`)
-	}
-	l, closed := &r.Listeners[i], 0
+	l, closed := r.listener(p.t, "in"), 0
 	for reason, n := range l.Closed {
 		closed += n
 		if n > 0 && !slices.Contains(reasons, reason) {
@@ -183,6 +186,16 @@ func (p *proxy) settled(reasons ...string) *listener {
 		p.t.Errorf("%d sessions, but %d reasons of their ends", l.Connections.Total, closed)
 	}
 	return l
+}
+
+// listener returns the counters of a listener.
+func (r *report) listener(t *testing.T, name string) *listener {
+	t.Helper()
+	i := slices.IndexFunc(r.Listeners, func(l listener) bool { return l.Name == name })
+	if i < 0 {
+		t.Fatalf("/stats knows no listener %q", name)
+	}
+	return &r.Listeners[i]
 }
 
 // endpoint returns the counters of an endpoint of the cluster "out".
