@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +14,7 @@ import (
 	"weir/config"
 )
 
-// Every example runs as it stands, but for its addresses, and takes a byte from a client to an endpoint and back.
+// Every example runs as it stands, but for its addresses, and takes something from a client to an endpoint and back.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("../../../examples/*.toml")
 	if err != nil || len(files) == 0 {
@@ -24,15 +26,24 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"--set", "admin.listen=127.0.0.1:0"}
+			args := []string{"--set", "admin.listen=127.0.0.1:0", "--set", "process.drain_timeout=100ms"}
 			for _, l := range snapshot.Listeners {
 				args = append(args, "--set", fmt.Sprintf("listeners.%s.bind=127.0.0.1:0", l.Name))
 			}
+			web, pool := websites(t, snapshot)
 			for _, c := range snapshot.Clusters {
+				server := web[c.Name]
+				if server == nil {
+					server = func(string) string { return echoServers(t) }
+				}
 				var endpoints string
 				for _, e := range c.Endpoints {
-					endpoints += fmt.Sprintf("{ address = %q, weight = %d, backup = %v, max_connections = %d, state = %q },",
-						echotest.Serve(t, ""), e.Weight, e.Backup, e.MaxConnections, e.State)
+					endpoints += fmt.Sprintf("{ address = %q, weight = %d, backup = %v, max_connections = %d, state = %q",
+						server(e.ServerID), e.Weight, e.Backup, e.MaxConnections, e.State)
+					if e.ServerID != "" {
+						endpoints += fmt.Sprintf(", server_id = %q", e.ServerID)
+					}
+					endpoints += " },"
 				}
 				args = append(args, "--set", fmt.Sprintf("clusters.%s.endpoints=[%s]", c.Name, endpoints))
 			}
@@ -42,16 +53,91 @@ func TestExamples(t *testing.T) {
 			}
 			p.start(t, args...)
 			for _, l := range snapshot.Listeners {
-				there(t, p.says("msg=listening listener="+l.Name+` address=(\S+)`))
+				addr := p.says("msg=listening listener=" + l.Name + ` address=(\S+)`)
+				if !l.UDP.QUIC {
+					there(t, string(l.Protocol), addr)
+					continue
+				}
+				for name, want := range asked(l) {
+					if got, _ := newH3Client(t, addr, pool).fetch(name, 10_000, nil); got != want {
+						t.Errorf("%s comes to %s, want %s", name, got, want)
+					}
+				}
 			}
 		})
 	}
 }
 
-// there sends something to the echo service behind an address, and gets it back.
-func there(t *testing.T, addr string) {
+// asked is names to ask a QUIC listener for, and the clusters where they come to.
+func asked(l config.Listener) map[string]string {
+	names := map[string]string{"none.example.net": l.Cluster}
+	for _, r := range l.Routes {
+		for _, name := range r.SNI {
+			if name[0] == '*' {
+				name = "any" + name[1:]
+			}
+			names[name] = r.Cluster
+		}
+	}
+	return names
+}
+
+// websites starts HTTP/3 servers for the clusters that QUIC listeners have. Each server says its cluster's name.
+func websites(t *testing.T, s *config.Snapshot) (start map[string]func(id string) (addr string), pool *x509.CertPool) {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	start = map[string]func(string) string{}
+	names := []string{"example.com"}
+	for _, l := range s.Listeners {
+		if !l.UDP.QUIC {
+			continue
+		}
+		for name, cluster := range asked(l) {
+			names = append(names, name)
+			start[cluster] = nil
+		}
+	}
+	cert, pool := certified(t, names...)
+	for cluster := range start {
+		start[cluster] = func(id string) string {
+			b, err := hex.DecodeString(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return serveHTTP3(t, cluster, cert, serverIDs(b)).addr
+		}
+	}
+	return start, pool
+}
+
+// echoServers sends everything back that comes over TCP or UDP to one address.
+func echoServers(t *testing.T) string {
+	t.Helper()
+	for range 10 {
+		addr := echotest.Serve(t, "")
+		c, err := net.ListenPacket("udp4", addr)
+		if err != nil {
+			continue // somebody else has the port
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		go func() {
+			for b := make([]byte, 64<<10); ; {
+				n, from, err := c.ReadFrom(b)
+				if err != nil {
+					return
+				}
+				_, _ = c.WriteTo(b[:n], from)
+			}
+		}()
+		return addr
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
+
+// there sends something to the echo service behind an address, and gets it back.
+func there(t *testing.T, network, addr string) {
+	t.Helper()
+	c, err := net.DialTimeout(network, addr, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +146,19 @@ func there(t *testing.T, addr string) {
 	if _, err := io.WriteString(c, "and back"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+	var got []byte
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if err := tcp.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		got, err = io.ReadAll(c)
+	} else {
+		b := make([]byte, 100)
+		var n int
+		n, err = c.Read(b)
+		got = b[:n]
 	}
-	got, err := io.ReadAll(c)
 	if err != nil || string(got) != "and back" {
-		t.Fatalf("%s answers %q, %v", addr, got, err)
+		t.Fatalf("%s %s answers %q, %v", network, addr, got, err)
 	}
 }
