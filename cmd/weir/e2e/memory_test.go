@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -46,6 +47,72 @@ func TestIdleMemory(t *testing.T) {
 	}
 	h.close()
 	w.settled("downstream_closed")
+}
+
+// TestIdleMemoryUDP holds the same promise for flows.
+func TestIdleMemoryUDP(t *testing.T) {
+	const few, many, most = 1000, 8000, 512
+	if len(raceFlag) > 0 {
+		t.Skip("the race detector has memory of its own for every variable")
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		t.Fatal(err)
+	}
+	if files.Cur < 9_000 {
+		missing(t, "RLIMIT_NOFILE is %d: one end of %d flows needs 9000", files.Cur, many)
+	}
+	server := listenUDP(t)
+	w := weir(t, datagrams("udp = { max_flows = 10000 }", server.LocalAddr().String()))
+	front := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(w.at()))
+	var clients []*net.UDPConn
+	defer func() {
+		for _, c := range clients {
+			_ = c.Close()
+		}
+	}()
+	pss := func(flows int) int {
+		t.Helper()
+		for len(clients) < flows {
+			c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}, front) // weir's flows take as many ports of 127.0.0.1
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+			roundTrip(t, c, server)
+		}
+		return pssOf(t, w.cmd.Process.Pid)
+	}
+	atFew, atMany := pss(few), pss(many)
+	if got := w.lossless().Connections.Active; got != many {
+		t.Fatalf("%d flows, want %d", got, many)
+	}
+	each := (atMany - atFew) / (many - few)
+	t.Logf("Pss %d KiB with %d idle flows, %d KiB with %d: %d bytes each", atFew>>10, few, atMany>>10, many, each)
+	if each > most {
+		t.Errorf("an idle flow costs %d bytes, which is more than %d", each, most)
+	}
+}
+
+// roundTrip sends 64 bytes from a client to a server, and others back.
+func roundTrip(t *testing.T, client, server *net.UDPConn) {
+	t.Helper()
+	b := make([]byte, 100)
+	deadline := time.Now().Add(patience)
+	_, _ = client.SetDeadline(deadline), server.SetDeadline(deadline)
+	if _, err := client.Write(b[:64]); err != nil {
+		t.Fatal(err)
+	}
+	n, from, err := server.ReadFromUDPAddrPort(b)
+	if err != nil || n != 64 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if _, err := server.WriteToUDPAddrPort(b[:n], from); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Read(b); err != nil || n != 64 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
 }
 
 // pssOf is the memory of a process, in bytes; what it shares counts by its share.
