@@ -142,7 +142,7 @@ func TestContendersRelayUDP(t *testing.T) {
 			}
 		})
 	}
-	if tested < 5 {
+	if tested < 6 {
 		t.Errorf("only %d contenders do UDP", tested)
 	}
 }
@@ -247,12 +247,15 @@ func TestSupports(t *testing.T) {
 		if !c.supports("tcp") {
 			t.Errorf("%s doesn't support tcp", c.Name)
 		}
-		if want := c.isDirect() || c.Name == "nginx"; c.supports("udp") != want {
+		if want := c.Name != "haproxy"; c.supports("udp") != want {
 			t.Errorf("%s supports udp: %v", c.Name, !want)
 		}
 	}
 	if nginx := list[2].Config; !strings.Contains(nginx, "LISTEN;") || !strings.Contains(nginx, "LISTEN udp reuseport;") {
 		t.Errorf("configuration:\n%s", nginx)
+	}
+	if weir := list[3].Config; strings.Count(weir, "responses = 1") != 1 || !strings.Contains(weir, `protocol = "tcp"`) || !strings.Contains(weir, `protocol = "udp"`) {
+		t.Errorf("configuration:\n%s", weir)
 	}
 }
 

@@ -43,8 +43,7 @@ func kinds(bin Binaries) []kind {
 	}
 	flags := []string{"-listen", "LISTEN", "-backend", "BACKEND"}
 	return []kind{
-		// Weir forwards no UDP yet: a "udp" with the same file is all it takes here.
-		{Weir, bin.Weir, tcp("weir.toml"), []string{"run", "-c", "CONFIG"}, oneLine("version"), "make host builds it", 0},
+		{Weir, bin.Weir, map[string]string{"tcp": "weir.toml", "udp": "weir.toml"}, []string{"run", "-c", "CONFIG"}, oneLine("version"), "make host builds it", 0},
 		haproxy("haproxy"), haproxy("haproxy-best"),
 		nginx("nginx"), nginx("nginx-best"),
 		envoy("envoy"), envoy("envoy-best"),
