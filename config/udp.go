@@ -24,7 +24,8 @@ type UDP struct {
 	// ReceiveBuffer and SendBuffer are SO_RCVBUF and SO_SNDBUF in bytes before
 	// the kernel doubles them (socket(7)), 4096 to 268435456, of the listener's
 	// sockets and of those to endpoints. 0 is as much as the kernel allows up to
-	// 4 MiB for the listener's, and the kernel's default for the others.
+	// 4 MiB for the listener's; for the others up to 1 MiB to receive, and the
+	// kernel's default to send.
 	ReceiveBuffer, SendBuffer int64
 }
 
@@ -51,10 +52,10 @@ func udpTable() table[UDP] {
 				help: "Route QUIC by connection ID (QUIC-LB, with the endpoints' server_id in plain text), and by the server name of Initial packets where a route has sni."}),
 			key(size(minBuffer, maxSocketBuffer), func(u *UDP) *int64 { return &u.ReceiveBuffer }, doc{
 				name: "receive_buffer", def: int64(0), example: `"8MiB"`,
-				help: "SO_RCVBUF of the listener's sockets and of those to endpoints, 4KiB to 256MiB; weir says so when net.core.rmem_max cut it. 0 is as much as the kernel allows up to 4MiB for the listener's, the kernel's default for the others."}),
+				help: "SO_RCVBUF of the listener's sockets and of those to endpoints, 4KiB to 256MiB; weir says so when net.core.rmem_max cut it. 0 is as much as the kernel allows up to 4MiB for the listener's, up to 1MiB for the others."}),
 			key(size(minBuffer, maxSocketBuffer), func(u *UDP) *int64 { return &u.SendBuffer }, doc{
 				name: "send_buffer", def: int64(0), example: `"8MiB"`,
-				help: "SO_SNDBUF of the same sockets, likewise; what cuts it is net.core.wmem_max."}),
+				help: "SO_SNDBUF of the same sockets, what cuts it is net.core.wmem_max. 0 is as much as the kernel allows up to 4MiB for the listener's, the kernel's default for the others."}),
 		},
 		check: checkUDP,
 	}

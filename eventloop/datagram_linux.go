@@ -166,6 +166,17 @@ func (s *Sockaddr) Bytes() (address [16]byte, port uint16, zone uint32) {
 	return s.raw.Addr, port, s.raw.Scope_id
 }
 
+// Same reports whether two addresses are the same, interfaces aside.
+func (s *Sockaddr) Same(o *Sockaddr) bool {
+	if s.raw.Family != o.raw.Family || s.raw.Port != o.raw.Port {
+		return false
+	}
+	if s.raw.Family == unix.AF_INET {
+		return (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw)).Addr == (*unix.RawSockaddrInet4)(unsafe.Pointer(&o.raw)).Addr
+	}
+	return s.raw.Addr == o.raw.Addr
+}
+
 // Is6 reports whether the address is of the IPv6 family; an IPv4-mapped one is, when it came to an IPv6 socket.
 func (s *Sockaddr) Is6() bool { return s.raw.Family == unix.AF_INET6 }
 

@@ -68,7 +68,8 @@ func (p *Proxy) fromQUIC(s *socket, index uint32, key *flow.Key, a *eventloop.Ar
 	}
 }
 
-// quicTo sends datagrams to the flow of their client, or to the one that the client has to the server that their connection ID names.
+// quicTo sends datagrams to the first flow of their client, which was begun without knowing a server, if it is to the one that their connection ID names
+// or if that names none; else to the flow that the client has to that server.
 func (p *Proxy) quicTo(server *Server, s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, b []byte, segment int, class uint8, n int) {
 	k := *key
 	first, action := p.table.Arrive(&k, n, p.loop.Now())
@@ -79,13 +80,11 @@ func (p *Proxy) quicTo(server *Server, s *socket, index uint32, key *flow.Key, f
 			p.forwardUp(id, p.table.At(id), b, segment, class, n)
 			return
 		}
-		if !known {
-			k.Tag = 0
-		}
 		if p.openTo(server, s, index, &k, from, b, segment, class, n) {
 			return
 		}
 	}
+	k.Tag = 0
 	if known {
 		p.forwardUp(first, p.table.At(first), b, segment, class, n)
 		return

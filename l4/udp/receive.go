@@ -129,8 +129,22 @@ func (p *Proxy) forwardUp(id flow.ID, f *state, payload []byte, segment int, cla
 	p.add(id, f, l4.ToUpstream, nil, payload, segment, class, n)
 }
 
-// perPacket sends a datagram to an endpoint of its own, without a flow.
+// perPacket sends each datagram to an endpoint of its own, without a flow. Some are coalesced only where they came before the listener was one of this
+// kind: its socket is told not to.
 func (p *Proxy) perPacket(s *socket, index uint32, a *eventloop.Arrival) {
+	rest := a.Payload
+	for range a.Datagrams() {
+		b := rest
+		if a.Segment > 0 {
+			b = rest[:min(a.Segment, len(rest))]
+		}
+		p.byItself(s, index, a, b)
+		rest = rest[len(b):]
+	}
+}
+
+// byItself sends one datagram of those that arrived together.
+func (p *Proxy) byItself(s *socket, index uint32, a *eventloop.Arrival, b []byte) {
 	client := a.From.AddrPort()
 	c := s.on.settings.Routes.Match(client.Addr(), "")
 	switch {
@@ -154,7 +168,7 @@ func (p *Proxy) perPacket(s *socket, index uint32, a *eventloop.Arrival) {
 		s.on.drop(drop, 1)
 		return
 	}
-	p.add(id, f, l4.ToUpstream, nil, a.Payload, a.Segment, a.Class, 1)
+	p.add(id, f, l4.ToUpstream, nil, b, 0, a.Class, 1)
 }
 
 // directTag marks the keys of what isn't a client's flow.
@@ -233,6 +247,10 @@ func (p *Proxy) fromEndpoint(u *upstream, a *eventloop.Arrival) (n int) {
 	n = a.Datagrams()
 	id := u.flow
 	f := p.table.At(id)
+	if !a.From.Same(u.endpoint.Socket()) {
+		f.on.drop(l4.DropNoFlow, n) // it came to the port before the socket was connected
+		return n
+	}
 	if a.Overflow != 0 {
 		overflowed(f.on.counters, &u.overflow, a.Overflow)
 	}

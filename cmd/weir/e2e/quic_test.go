@@ -235,7 +235,7 @@ const probing = "receive_overflow"
 func TestQUIC(t *testing.T) {
 	cert, pool := certified(t, "a.example.com")
 	server := serveHTTP3(t, "a", cert, nil)
-	w := weir(t, datagrams("udp = { receive_buffer = \"4MiB\" }", server.addr))
+	w := weir(t, datagrams("", server.addr))
 	c := newH3Client(t, w.at(), pool)
 	size := transfer()
 

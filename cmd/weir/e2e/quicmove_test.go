@@ -106,7 +106,7 @@ func twoServers(t *testing.T) (servers [2]*h3Server, pool *x509.CertPool, config
 bind = "127.0.0.1:0"
 protocol = "udp"
 cluster = "out"
-udp = { quic = true, receive_buffer = "4MiB" }
+udp = { quic = true }
 `
 	for i := range servers {
 		id := serverIDs{0x0a, byte(i + 1)}

@@ -78,7 +78,7 @@ func TestWireGuard(t *testing.T) {
 	}
 	public := func(i int) string { return hex.EncodeToString(keys[i].PublicKey().Bytes()) }
 	server := newWGDevice(t, "10.9.0.1", keys[0], fmt.Sprintf("public_key=%s\nallowed_ip=10.9.0.2/32\n", public(1)))
-	w := weir(t, datagrams("udp = { receive_buffer = \"4MiB\" }", "127.0.0.1:"+server.says("listen_port")))
+	w := weir(t, datagrams("", "127.0.0.1:"+server.says("listen_port")))
 	client := newWGDevice(t, "10.9.0.2", keys[1], fmt.Sprintf("public_key=%s\nallowed_ip=10.9.0.1/32\nendpoint=%s\n", public(0), w.at()))
 
 	const size = 4 << 20
