@@ -144,7 +144,7 @@ func endpointTable() table[Endpoint] {
 				help: "Share of the connections, 0 to 65535; 0 gets none."}),
 			key(integer[int64](0, maxCount), func(e *Endpoint) *int64 { return &e.MaxConnections }, doc{
 				name: "max_connections", def: int64(0), example: "500",
-				help: "Most connections at once; 0 is no limit."}),
+				help: "Most connections, or UDP flows, at once; 0 is no limit."}),
 			key(boolean(), func(e *Endpoint) *bool { return &e.Backup }, doc{
 				name: "backup", def: false, example: "true",
 				help: "Use it only when no other endpoint is available."}),

@@ -12,8 +12,8 @@ type Process struct {
 	Loops int
 	// Pin fixes each loop's thread to its CPU.
 	Pin bool
-	// MaxConnections bounds the sessions of the process; 0 is derived from
-	// RLIMIT_NOFILE.
+	// MaxConnections bounds the sessions and flows of the process; 0 is derived
+	// from RLIMIT_NOFILE.
 	MaxConnections int64
 	// DrainTimeout is how long sessions may finish after SIGTERM or a drain;
 	// 0 closes them at once.
@@ -47,7 +47,7 @@ func processTable() table[Process] {
 			help: "Pin each loop's thread to its CPU. A change needs a restart."}),
 		key(integer[int64](0, maxCount), func(p *Process) *int64 { return &p.MaxConnections }, doc{
 			name: "max_connections", def: int64(0), example: "100000",
-			help: "Most connections at once; 0 is derived from RLIMIT_NOFILE."}),
+			help: "Most connections and UDP flows at once; 0 is derived from RLIMIT_NOFILE: two descriptors a connection, one a flow."}),
 		key(duration(0, 0), func(p *Process) *time.Duration { return &p.DrainTimeout }, doc{
 			name: "drain_timeout", def: "30s", example: `"5m"`,
 			help: `How long sessions may finish after SIGTERM or a drain; "0s" closes them at once.`}),

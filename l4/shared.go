@@ -11,6 +11,7 @@ type Shared struct {
 
 	max            atomic.Int64 // 0 = no limit
 	maxDescriptors atomic.Int64 // 0 = no limit
+	each           atomic.Int64 // descriptors that the next one takes
 	waiters        atomic.Int64 // loops with listeners that wait for a place
 	wakes          []func()     // by loop; complete before the first session
 	waits          []atomic.Bool
@@ -29,10 +30,12 @@ func (s *Shared) OnPlace(loop int, wake func()) { s.wakes[loop] = wake }
 // Active returns the sessions and flows under way over all loops.
 func (s *Shared) Active() int64 { return s.active.Load() }
 
-// SetMax changes the limits, of sessions and flows and of the descriptors that they take, 0 = no limit. Those above a lower one go on.
-func (s *Shared) SetMax(max, descriptors int64) {
+// SetMax changes the limits, of sessions and flows and of the descriptors that they take, 0 = no limit. Those above a lower one go on. each is how many
+// descriptors the next one will take: SessionDescriptors unless there are only flows.
+func (s *Shared) SetMax(max, descriptors, each int64) {
 	s.max.Store(max)
 	s.maxDescriptors.Store(descriptors)
+	s.each.Store(each)
 	s.wake()
 }
 
@@ -42,11 +45,12 @@ const (
 	FlowDescriptors    = 1
 )
 
-// Max returns the limit of sessions and flows; where only descriptors bound them, how many there may be if the ones to come are sessions. 0 = no limit.
+// Max returns the limit of sessions and flows; where descriptors bound them, how many there may be if those to come take as many as SetMax was
+// told. 0 = no limit.
 func (s *Shared) Max() int64 {
 	most, descriptors := s.max.Load(), s.maxDescriptors.Load()
 	if descriptors > 0 {
-		room := s.active.Load() + max(0, descriptors-s.descriptors.Load())/SessionDescriptors
+		room := s.active.Load() + max(0, descriptors-s.descriptors.Load())/max(1, s.each.Load())
 		if most == 0 || room < most {
 			return room
 		}

@@ -141,7 +141,7 @@ func (r *rig) change(rng *rand.Rand) {
 	}
 	leaving := next.Endpoints[rng.IntN(len(next.Endpoints))]
 	drains := rng.IntN(10)
-	r.shared.SetMax(int64(4+rng.IntN(12)), 0)
+	r.shared.SetMax(int64(4+rng.IntN(12)), 0, l4.SessionDescriptors)
 	for i, loop := range r.loops {
 		p := r.proxies[i]
 		err := loop.Do(func() {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"weir/eventloop"
 	"weir/l4"
 	"weir/l4/flow"
@@ -37,6 +35,7 @@ type rigOptions struct {
 	policy    lb.Policy
 	hashOn    l4.HashOn
 	keep      bool
+	attempts  int         // 0 = 1
 	members   []lb.Member // Endpoint is set from the addresses
 	noCluster bool
 	listen    eventloop.DatagramOptions
@@ -129,7 +128,7 @@ func listen(t testing.TB, o *rigOptions) []int {
 
 func newCluster(t testing.TB, name string, o rigOptions, addrs ...netip.AddrPort) *l4.Cluster {
 	t.Helper()
-	c := &l4.Cluster{Name: name, HashOn: o.hashOn, KeepFlows: o.keep, Attempts: 1, Loops: make([]l4.ClusterCounters, max(o.loops, 1))}
+	c := &l4.Cluster{Name: name, HashOn: o.hashOn, KeepFlows: o.keep, Attempts: max(o.attempts, 1), Loops: make([]l4.ClusterCounters, max(o.loops, 1))}
 	members := o.members
 	if members == nil {
 		for range addrs {
@@ -164,6 +163,9 @@ func (r *rig) doAll(fn func(loop int, p *Proxy)) {
 		r.do(i, func(p *Proxy) { fn(i, p) })
 	}
 }
+
+// settle waits until each loop has ended its turn, so that what ends have received is counted.
+func (r *rig) settle() { r.t.Helper(); r.doAll(func(int, *Proxy) {}) }
 
 // atOnce runs fn while no loop turns, so that all that fn sends is found in one turn.
 func (r *rig) atOnce(fn func()) {
@@ -211,6 +213,16 @@ func (r *rig) setCluster(c *l4.Cluster) {
 	r.t.Helper()
 	r.cluster = c
 	r.update(func(s *Settings) { s.Routes.Default = l4.Target{Clusters: []*l4.Cluster{c}} })
+}
+
+// endDrains has all drains come to their end, as if that had been their time, with their next tick.
+func (r *rig) endDrains() {
+	r.t.Helper()
+	r.doAll(func(_ int, p *Proxy) {
+		for i := range p.drains {
+			p.drains[i].BusyFrom, p.drains[i].Until = 0, 0
+		}
+	})
 }
 
 // closed returns how often flows have ended for a reason, over all loops.
@@ -290,6 +302,7 @@ func (r *rig) wantClosed(reason l4.CloseReason, n uint64) {
 // wantNoDrops checks that every datagram that came was sent on.
 func (r *rig) wantNoDrops() {
 	r.t.Helper()
+	r.settle()
 	for d := range l4.NumDrops {
 		if r.dropped(d) != 0 {
 			r.t.Fatalf("dropped:%s", r.counts())
@@ -323,8 +336,8 @@ func (r *rig) finish() {
 		}
 	}
 	const places = 1000
-	if r.shared.SetMax(0, places); r.shared.Max() != places/l4.SessionDescriptors {
-		r.t.Errorf("descriptors' places for %d sessions are left of %d", r.shared.Max(), places)
+	if r.shared.SetMax(0, places, l4.FlowDescriptors); r.shared.Max() != places {
+		r.t.Errorf("descriptors for %d flows are left of %d", r.shared.Max(), places)
 	}
 	var received, sent, dropped uint64
 	for _, d := range []l4.Direction{l4.ToUpstream, l4.ToDownstream} {
@@ -342,10 +355,7 @@ func (r *rig) finish() {
 // wantNothingOn checks what one loop is left with. Sockets at rest are made to have rested for long.
 func (r *rig) wantNothingOn(i int, p *Proxy) {
 	r.t.Helper()
-	for j := range p.upstreams.Cap() {
-		p.upstreams.At(j).since -= int64(restMost)
-	}
-	tidying{p}.Expired(0)
+	p.forgetResting()
 	if n := p.upstreams.Len(); n != 0 {
 		r.t.Errorf("loop %d: %d sockets to endpoints are left", i, n)
 	}
@@ -384,14 +394,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		case <-deadline:
 			t.Fatalf("after %v still not: %s", waiting, what)
 		}
-	}
-}
-
-// needRoot skips a test that changes what belongs to the whole machine, or would without a namespace of its own.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if unix.Geteuid() != 0 {
-		t.Skip("needs root: a network namespace of its own")
 	}
 }
 

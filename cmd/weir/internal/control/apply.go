@@ -72,7 +72,7 @@ func (c *Control) apply(s *config.Snapshot) error {
 	over := s.Process.DrainTimeout
 	plan := c.plan(next, opened)
 	opened.tune()
-	c.noteDrained(opened.sockets)
+	c.noteDrained(opened.sockets, over)
 	c.sockets, c.bound = opened.sockets, opened.bound
 	leaving := c.running.Leaving(next)
 	c.running = next

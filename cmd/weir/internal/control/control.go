@@ -48,13 +48,13 @@ type Control struct {
 	mu      sync.Mutex
 	running *build.Running
 	sockets sockets
-	// drainedPorts are the UDP ports that listeners have given up, or may have.
-	drainedPorts map[uint16]bool
-	bound        map[string][]netip.AddrPort // by listener: where it listens in fact
-	buffers      map[string]buffers          // by UDP listener
-	admin        *admin.Server
-	reloads      stats.Reloads
-	draining     bool
+	// drained are the UDP ports that listeners have given up, and until when flows may keep them.
+	drained  map[uint16]time.Time
+	bound    map[string][]netip.AddrPort // by listener: where it listens in fact
+	buffers  map[string]buffers          // by UDP listener
+	admin    *admin.Server
+	reloads  stats.Reloads
+	draining bool
 }
 
 // ErrDraining says that a change came after the end had begun.
@@ -75,7 +75,7 @@ func New(o Options) (*Control, error) {
 	c := &Control{
 		log: o.Log, version: o.Version, started: time.Now(), files: raiseFiles(),
 		failed: make(chan error, n), done: make(chan struct{}),
-		sockets: sockets{}, drainedPorts: map[uint16]bool{}, bound: map[string][]netip.AddrPort{},
+		sockets: sockets{}, drained: map[uint16]time.Time{}, bound: map[string][]netip.AddrPort{},
 	}
 	setMaxProcs(n)
 	if c.running, err = build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed}); err != nil {

@@ -52,18 +52,20 @@ func (f files) room(listening int) int64 {
 	return int64(max(l4.SessionDescriptors, f.limit-f.overhead-listening-f.reserve()))
 }
 
-// limits are those of sessions and flows (0 = no limit) and of their descriptors for the configuration that runs.
-func (c *Control) limits() (most, descriptors int64) {
+// limits are those of sessions and flows (0 = no limit) and of their descriptors for the configuration that runs, and how many each takes.
+func (c *Control) limits() (most, descriptors, each int64) {
 	listening := 0
 	for _, s := range c.sockets {
 		listening += len(s.fds)
 	}
-	most, descriptors = c.running.Snapshot.Process.MaxConnections, c.files.room(listening)
-	if most > descriptors/l4.FlowDescriptors || most > descriptors/l4.SessionDescriptors && c.running.AnyTCP() {
-		c.log.Warn("process.max_connections is more than there are descriptors for", "want", most, "tcp", descriptors/l4.SessionDescriptors,
-			"udp", descriptors/l4.FlowDescriptors, "descriptors", c.files.limit)
+	most, descriptors, each = c.running.Snapshot.Process.MaxConnections, c.files.room(listening), l4.SessionDescriptors
+	if !c.running.AnyTCP() {
+		each = l4.FlowDescriptors
 	}
-	return most, descriptors
+	if most > descriptors/each {
+		c.log.Warn("process.max_connections is more than there are descriptors for", "want", most, "use", descriptors/each, "descriptors", c.files.limit)
+	}
+	return most, descriptors, each
 }
 
 // setMaxProcs gives each loop a processor of the Go scheduler and the rest of the process one more, unless the environment says otherwise.

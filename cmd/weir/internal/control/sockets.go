@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -132,7 +133,7 @@ func (c *Control) listenFresh(s *socket, options build.Socket) (err error) {
 
 // usesPort reports whether weir itself has the port, or had it for UDP, whose flows may keep their socket for as long as they drain.
 func (c *Control) usesPort(port uint16, datagrams bool) bool {
-	if datagrams && c.drainedPorts[port] {
+	if datagrams && time.Now().Before(c.drained[port]) {
 		return true
 	}
 	for _, s := range c.sockets {
@@ -143,11 +144,11 @@ func (c *Control) usesPort(port uint16, datagrams bool) bool {
 	return false
 }
 
-// noteDrained remembers the UDP ports of sockets that next doesn't have any more.
-func (c *Control) noteDrained(next sockets) {
+// noteDrained remembers, for as long as a drain takes, the UDP ports of sockets that next doesn't have any more.
+func (c *Control) noteDrained(next sockets, over time.Duration) {
 	for key, s := range c.sockets {
 		if _, stays := next[key]; !stays && s.options.Datagrams() {
-			c.drainedPorts[s.at.Port()] = true
+			c.drained[s.at.Port()] = time.Now().Add(over + time.Second)
 		}
 	}
 }
