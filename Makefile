@@ -56,7 +56,7 @@ microbench: ## compare the microbenchmarks with those of REV (the newest tag): m
 	scripts/microbench $(REV) $(BENCH)
 
 .PHONY: bench
-bench: ## measure weir against its peers, five rounds of everything, into OUT (out/bench): three quarters of an hour
+bench: ## measure weir against its peers, five rounds of everything, into OUT (out/bench): an hour
 	-scripts/bench-peers
 	$(GO) run ./bench/run -out $(OUT)
 
@@ -88,8 +88,8 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: fuzz-short
-fuzz-short: ## run the configuration's fuzz targets for SHORTFUZZ (50,000 inputs)
-	scripts/fuzz $(SHORTFUZZ) ./config
+fuzz-short: ## run the fuzz targets of what strangers write for SHORTFUZZ (50,000 inputs)
+	scripts/fuzz $(SHORTFUZZ) ./config ./eventloop ./l4/flow ./l4/quic
 
 .PHONY: clean
 clean: ## remove what make has built
