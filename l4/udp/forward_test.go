@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"weir/l4"
+	"weir/lb"
 )
 
 func TestEcho(t *testing.T) {
@@ -21,6 +22,7 @@ func TestEcho(t *testing.T) {
 			msg := fmt.Sprintf("message %d", i)
 			c.ask(r.addr, msg, msg)
 		}
+		r.settle()
 		if n := r.began(); n != 1 {
 			t.Fatalf("%d flows", n)
 		}
@@ -121,6 +123,20 @@ func TestNowhere(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// An endpoint to which there is no way isn't the last that a new flow tries, if its cluster has it try others.
+func TestAttempts(t *testing.T) {
+	b := serve(t, echo)
+	r := newRig(t, rigOptions{attempts: 2, policy: lb.First}, netip.MustParseAddrPort("255.255.255.255:9"), b.at)
+	for range 5 {
+		newEnd(t).ask(r.addr, "x", "x")
+	}
+	if one, other := r.cluster.Endpoints[0].Balance.Active(), r.cluster.Endpoints[1].Balance.Active(); one != 0 || other != 5 {
+		t.Errorf("%d and %d places are taken", one, other)
+	}
+	r.wantNoDrops()
+	r.finish()
 }
 
 // Turns are counted modulo 2^32: some hours under load. No flow may find itself in a turn of long ago.

@@ -178,11 +178,7 @@ func TestReloads(t *testing.T) {
 			}
 		}
 		r.wantNoDrops()
-		r.doAll(func(_ int, p *Proxy) {
-			for i := range p.drains {
-				p.drains[i].Until = 0 // they are over
-			}
-		})
+		r.endDrains()
 		r.finish()
 	})
 }

@@ -1,0 +1,155 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"weir/l4"
+	"weir/l4/flow"
+)
+
+// apart marks the process that a test starts for itself, with limits that others could not live with.
+const apart = "WEIR_TEST_APART"
+
+// runApart runs a test in a process of its own, started with these attributes.
+func runApart(t *testing.T, attributes *syscall.SysProcAttr, fn func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(apart) == t.Name() {
+		fn(t)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), apart+"="+t.Name())
+	cmd.SysProcAttr = attributes
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("no namespace: ", err)
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// inNetwork runs a test with a loopback of its own, of this MTU.
+func inNetwork(t *testing.T, mtu int, fn func(t *testing.T)) {
+	t.Helper()
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root: a network namespace of its own")
+	}
+	runApart(t, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}, func(t *testing.T) {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		request := struct {
+			name  [unix.IFNAMSIZ]byte
+			value int32
+			_     [20]byte
+		}{name: [unix.IFNAMSIZ]byte{'l', 'o'}}
+		for _, r := range []struct {
+			what  uintptr
+			value int
+		}{{unix.SIOCSIFMTU, mtu}, {unix.SIOCSIFFLAGS, unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOOPBACK}} {
+			request.value = int32(r.value)
+			if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), r.what, uintptr(unsafe.Pointer(&request))); e != 0 {
+				t.Fatal(e)
+			}
+		}
+		fn(t)
+	})
+}
+
+// A process without descriptors: new flows are shed and counted, those that there are go on, and when descriptors are free again the next ones begin.
+func TestFewDescriptors(t *testing.T) {
+	runApart(t, nil, func(t *testing.T) {
+		b := serve(t, echo)
+		r := newRig(t, rigOptions{max: 1 << 20}, b.at)
+		in, next := newEnd(t), newEnd(t)
+		in.ask(r.addr, "in", "in")
+		var all unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &all); err != nil {
+			t.Fatal(err)
+		}
+		few := unix.Rlimit{Cur: uint64(openFiles(t) + 8), Max: all.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+			t.Fatal(err)
+		}
+		var hogs []int
+		for {
+			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				break
+			}
+			hogs = append(hogs, fd)
+		}
+		const lost = 5
+		for range lost {
+			next.send(r.addr, []byte("me too"))
+		}
+		r.wantDropped(l4.DropNoDescriptors, lost)
+		in.ask(r.addr, "still in", "still in")
+		if n := r.shared.Active(); n != 1 {
+			t.Errorf("%d flows", n)
+		}
+		for _, fd := range hogs {
+			_ = unix.Close(fd)
+		}
+		next.ask(r.addr, "now", "now")
+		r.wantDropped(l4.DropNoDescriptors, lost)
+		r.finish()
+	})
+}
+
+// openFiles returns the process's descriptors.
+func openFiles(t testing.TB) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names) - 1 // the directory's own
+}
+
+// When all local ports are taken new flows are shed and counted; those that there are go on, and a port that is free again is used again.
+func TestFewPorts(t *testing.T) {
+	inNetwork(t, 65536, func(t *testing.T) {
+		const ports = 8
+		b := serve(t, echo, "127.0.0.1:7")
+		r := newRig(t, rigOptions{settings: Settings{Rules: flow.Rules{}}}, b.at)
+		var clients []*end
+		for i := range ports + 4 {
+			clients = append(clients, newEnd(t, fmt.Sprintf("127.0.0.1:%d", 20000+i)))
+		}
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "40000 %d\n", 40000+ports-1), 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range clients[:ports] {
+			c.ask(r.addr, "in", "in")
+		}
+		for range 3 {
+			for _, c := range clients[ports:] {
+				c.send(r.addr, []byte("no"))
+			}
+		}
+		r.wantDropped(l4.DropNoPorts, 3*4)
+		for _, c := range clients[:ports] {
+			c.ask(r.addr, "still in", "still in")
+		}
+		if n := r.shared.Active(); n != ports {
+			t.Errorf("%d flows", n)
+		}
+		r.do(0, func(p *Proxy) { p.end(p.ofClient(t, clients[0].at, r.addr), l4.IdleTimeout) })
+		clients[ports].ask(r.addr, "now", "now")
+		r.wantDropped(l4.DropNoPorts, 3*4)
+		r.finish()
+	})
+}
