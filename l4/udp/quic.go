@@ -153,7 +153,8 @@ func (p *Proxy) askName(h *held, s *socket, index uint32, key *flow.Key, from *e
 	if size == 0 {
 		size = len(b)
 	}
-	for rest := b; len(rest) > 0; {
+	rest := b
+	for range n {
 		datagram := rest[:min(len(rest), size)]
 		status, rest = hello.Add(datagram), rest[len(datagram):]
 	}
@@ -217,7 +218,7 @@ func (p *Proxy) release(h *held, name string) {
 	delete(p.held, h.key)
 	p.chunks = append(p.chunks, h.chunk)
 	s := p.sockets.At(h.socket)
-	if !s.open || s.on != h.on {
+	if !s.open || s.on.listener != h.on.listener {
 		h.on.drop(l4.DropHeld, len(h.datagrams))
 		h.on = nil
 		return
