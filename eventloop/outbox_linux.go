@@ -29,6 +29,7 @@ type Outbox struct {
 	vectors    []unix.Iovec
 	starts     []int32 // of each departure: its first vector
 	controls   [][outboxControl]byte
+	nothing    unix.Iovec
 }
 
 // NewOutbox returns an Outbox with room for so many datagrams and parts; it grows when there are more.
@@ -105,6 +106,8 @@ func (o *Outbox) seal() {
 		if d.To != nil {
 			h.Name, h.Namelen = (*byte)(unsafe.Pointer(&d.To.raw)), d.To.size
 		}
+		h.Iov = &o.nothing // none at all would be as good to the kernel, but not to QEMU
+		h.SetIovlen(1)
 		if v := o.vectorsOf(i); len(v) > 0 {
 			h.Iov = &v[0]
 			h.SetIovlen(len(v))
