@@ -319,8 +319,11 @@ func (r *rig) finish() {
 		r.eventually("no drain is under way", func() (over bool) {
 			r.do(i, func(p *Proxy) {
 				over = true
-				for _, d := range p.drains {
-					over = over && !d.running
+				for i := range p.drains {
+					if p.drains[i].running {
+						p.drainOnce(uint32(i)) // rather than wait for its tick
+					}
+					over = over && !p.drains[i].running
 				}
 			})
 			return over
