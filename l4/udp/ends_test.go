@@ -37,9 +37,18 @@ func newEnd(t testing.TB, addr ...string) *end {
 	if len(addr) > 0 {
 		at = netip.MustParseAddrPort(addr[0])
 	}
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	e, err := tryEnd(t, at)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return e
+}
+
+// tryEnd is newEnd for an address that somebody else may have.
+func tryEnd(t testing.TB, at netip.AddrPort) (*end, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
 	}
 	e := &end{t: t, conn: c, at: netip.MustParseAddrPort(c.LocalAddr().String())}
 	t.Cleanup(func() { _ = c.Close() })
@@ -50,7 +59,7 @@ func newEnd(t testing.TB, addr ...string) *end {
 	if at.Addr().Is6() {
 		e.option(unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
 	}
-	return e
+	return e, nil
 }
 
 func (e *end) control(f func(fd int) error) error {
