@@ -92,7 +92,7 @@ func (p *Proxy) openSocket(ln *listening, fd int) error {
 		return err
 	}
 	i, s, fresh := p.socketAt(at)
-	tok, err := p.loop.Register(fd, p.clients, i, eventloop.Readable)
+	tok, err := p.loop.RegisterLevel(fd, p.clients, i, eventloop.Readable)
 	if err != nil {
 		if fresh {
 			p.sockets.Put(i)
@@ -107,7 +107,7 @@ func (p *Proxy) openSocket(ln *listening, fd int) error {
 			p.Flush()
 			s.overflow = 0
 		}
-		p.letGo(s.tok)
+		p.loop.Close(s.tok)
 		if old := s.on; old != nil {
 			old.sockets = slices.DeleteFunc(old.sockets, func(j uint32) bool { return j == i })
 		}
@@ -130,15 +130,11 @@ func (p *Proxy) socketAt(at netip.AddrPort) (i uint32, s *socket, fresh bool) {
 
 func (p *Proxy) closeSocket(i uint32) {
 	if s := p.sockets.At(i); s.open {
-		p.letGo(s.tok)
+		p.loop.Close(s.tok)
 		*s = socket{}
 		p.sockets.Put(i)
 	}
 }
-
-// letGo closes a descriptor. Its socket may go on under another one, here or elsewhere: then the poller would report this one after close(2), too,
-// and not take its number again.
-func (p *Proxy) letGo(tok eventloop.Token) { _ = unix.Close(p.loop.Release(tok)) }
 
 // sameSocket reports whether two descriptors are of one socket, whose count of losses goes on.
 func sameSocket(a, b int) bool {

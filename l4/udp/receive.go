@@ -215,7 +215,7 @@ func (h endpoints) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
 			p.Flush() // which may end the flow
 		}
 		if u.endpoint == nil {
-			u.stale = true
+			eventloop.DiscardDatagrams(int(u.fd)) // at rest: it isn't its next flow's
 			return
 		}
 		limit := min(endpointBatch, left, p.inbox.Room())

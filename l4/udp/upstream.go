@@ -20,8 +20,7 @@ import (
 //
 // Opening a socket, with its options, and closing it costs five times what disconnecting it and connecting it again does (9 and 1.9 us).
 // A disconnected socket has no port and receives nothing. It rests for a while all the same, because another processor may just be delivering
-// a datagram that it has found the socket for before. What came so, or was left unread, has been reported by the time the rest is over, and is
-// thrown away when the socket is connected again.
+// a datagram that it has found the socket for before. What came so, or was left unread, is thrown away.
 type upstream struct {
 	tok      eventloop.Token
 	endpoint *l4.Endpoint // nil = at rest
@@ -30,7 +29,6 @@ type upstream struct {
 	flow     flow.ID
 	fd       int32
 	overflow uint32
-	stale    bool // has, or may have, something to read that isn't its next flow's
 	pool     uint32
 	next     uint32 // index+1: the one at rest behind it, or the one that its flow had before it
 }
@@ -66,10 +64,6 @@ func (p *Proxy) connect(id flow.ID, e *l4.Endpoint, s *Settings) (uint32, l4.Dro
 		return 0, drop, false
 	}
 	u := p.upstreams.At(i)
-	if u.stale {
-		eventloop.DiscardDatagrams(int(u.fd))
-		u.stale = false
-	}
 	errno := p.connectApart(int(u.fd), e)
 	if errno != 0 {
 		p.rest(i)
@@ -80,7 +74,7 @@ func (p *Proxy) connect(id flow.ID, e *l4.Endpoint, s *Settings) (uint32, l4.Dro
 		return 0, l4.DropConnectFailed, false
 	}
 	if fresh {
-		tok, err := p.loop.Register(int(u.fd), p.endpoints, i, eventloop.Readable)
+		tok, err := p.loop.RegisterLevel(int(u.fd), p.endpoints, i, eventloop.Readable)
 		if err != nil {
 			p.closeUpstream(i)
 			return 0, l4.DropNoDescriptors, false
