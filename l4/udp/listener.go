@@ -103,8 +103,10 @@ func (p *Proxy) openSocket(ln *listening, fd int) error {
 		*s = socket{at: at, unbound: at.Addr().IsUnspecified()}
 	} else {
 		if !sameSocket(int(s.fd), fd) {
-			clients{p}.Ready(s.tok, i, 0) // what waits there would be lost
-			p.Flush()
+			for range inTheQueue { // what waits there would be lost
+				clients{p}.Ready(s.tok, i, 0)
+				p.Flush()
+			}
 			s.overflow = 0
 		}
 		p.loop.Close(s.tok)
@@ -116,6 +118,9 @@ func (p *Proxy) openSocket(ln *listening, fd int) error {
 	ln.sockets = append(ln.sockets, i)
 	return nil
 }
+
+// inTheQueue is how many budgets of datagrams are looked for in the queue of a socket that another replaces: its buffer holds some 5,000 small ones.
+const inTheQueue = 16
 
 // socketAt returns the socket of an address, or a new one.
 func (p *Proxy) socketAt(at netip.AddrPort) (i uint32, s *socket, fresh bool) {

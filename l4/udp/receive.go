@@ -17,8 +17,9 @@ const (
 // clients takes the events of sockets that clients write to; arg is the socket's index.
 type clients struct{ p *Proxy }
 
-// Ready takes in what clients have sent.
-func (h clients) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+// Ready takes in what clients have sent. The socket is level-triggered: what is left comes back in the next turn, also where a system call has ended before
+// the socket was empty.
+func (h clients) Ready(_ eventloop.Token, arg uint32, _ eventloop.Events) {
 	p, s := h.p, h.p.sockets.At(arg)
 	for left := p.budget; left > 0; {
 		if p.inbox.Room() == 0 {
@@ -46,7 +47,6 @@ func (h clients) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
 		}
 		left -= n
 	}
-	p.loop.Again(tok)
 }
 
 // fromClient takes in what one client sent and returns how many datagrams it was.
@@ -208,7 +208,7 @@ func lettersOf(name string) (b [16]byte) {
 type endpoints struct{ p *Proxy }
 
 // Ready takes in what an endpoint has sent.
-func (h endpoints) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
+func (h endpoints) Ready(_ eventloop.Token, arg uint32, _ eventloop.Events) {
 	p, u := h.p, h.p.upstreams.At(arg)
 	for left := p.budget / 2; left > 0; {
 		if p.inbox.Room() == 0 {
@@ -239,7 +239,6 @@ func (h endpoints) Ready(tok eventloop.Token, arg uint32, _ eventloop.Events) {
 		}
 		left -= n
 	}
-	p.loop.Again(tok)
 }
 
 // fromEndpoint takes in what a flow's endpoint sent and returns how many datagrams it was.
