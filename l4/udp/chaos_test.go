@@ -21,7 +21,9 @@ import (
 // Clients and endpoints of all kinds, over two loops, while listener, cluster and limits change under them: at the end every flow has ended for
 // one reason, every datagram was sent on or dropped for one, all that flows take was given back, and nobody has heard what was another's. Beside
 // them, on the same loops, are clients of a listener and an endpoint that nothing happens to but reloads: those lose nothing.
-func TestChaos(t *testing.T) {
+func TestChaos(t *testing.T) { quietly(t, allChaos) }
+
+func allChaos(t *testing.T) {
 	for seed := range uint64(2) {
 		for _, o := range []rigOptions{{}, {plain: true, ring: -1}} {
 			t.Run(fmt.Sprintf("seed=%d/plain=%v/ring=%v", seed, o.plain, o.ring == 0), func(t *testing.T) { newChaos(t, seed, o).run() })
@@ -40,6 +42,7 @@ type chaos struct {
 	dice     *rand.Rand
 	ports    map[string]uint16 // of weir, by the question that an endpoint was asked from there
 	redrawn  int
+	late     sync.WaitGroup // answers
 	answered atomic.Int64
 	stop     chan struct{}
 	moody    []*moody
@@ -111,6 +114,7 @@ func (c *chaos) run() {
 			_ = m.end.conn.Close()
 		}
 	}
+	c.late.Wait()
 	c.shared.SetMax(0, 0, l4.FlowDescriptors)
 	c.endDrains()
 	c.finish()
@@ -166,7 +170,7 @@ func (c *chaos) behave(rng *rand.Rand) func(e *end, a arrival) {
 			echo(e, a)
 			echo(e, a)
 		case 2:
-			time.AfterFunc(time.Duration(1+rng.IntN(50))*time.Millisecond, func() { echo(e, a) })
+			later(&c.late, time.Duration(1+rng.IntN(50))*time.Millisecond, e, a)
 		default:
 			echo(e, a)
 		}

@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -175,6 +174,15 @@ func TestAskedAgainAtOnce(t *testing.T) {
 	r.finish()
 }
 
+// later echoes after a while; the group waits for it.
+func later(group *sync.WaitGroup, by time.Duration, e *end, a arrival) {
+	group.Add(1)
+	time.AfterFunc(by, func() {
+		defer group.Done()
+		echo(e, a)
+	})
+}
+
 // hammered is who asked what through which of weir's ports. The kernel may draw a port again as soon as it is free, and with it comes what is still
 // under way to it: that is nobody's to prevent, and told apart from what a socket that is used again would bring.
 type hammered struct {
@@ -189,20 +197,21 @@ func (h *hammered) port(question string) uint16 {
 }
 
 // Sockets of flows that ended are used again while answers to the flows before are still coming: nobody hears an answer to another's question.
-func TestLateAnswers(t *testing.T) {
+func TestLateAnswers(t *testing.T) { quietly(t, lateAnswers) }
+
+func lateAnswers(t *testing.T) {
 	const workers, each = 16, 250
+	var late sync.WaitGroup
 	h := &hammered{ports: map[string]uint16{}}
 	b := serve(t, func(e *end, a arrival) {
 		h.mu.Lock()
 		h.ports[string(a.data)] = a.from.Port()
 		h.mu.Unlock()
 		echo(e, a)
-		switch late := rand.IntN(100); {
-		case late < 50:
+		if by := rand.IntN(100) - 49; by <= 0 {
 			echo(e, a)
-		default:
-			a.data = bytes.Clone(a.data)
-			time.AfterFunc(time.Duration(late-49)*time.Millisecond, func() { echo(e, a) })
+		} else {
+			later(&late, time.Duration(by)*time.Millisecond, e, a)
 		}
 	})
 	r := newRig(t, rigOptions{loops: 2, settings: Settings{Rules: flow.Rules{Idle: 5 * time.Second, Responses: 1}}}, b.at)
@@ -253,6 +262,7 @@ func TestLateAnswers(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	late.Wait()
 	r.eventually("all flows ended", func() bool { return r.shared.Active() == 0 })
 	if n := r.closed(l4.Answered); n != r.began() || n < workers*each/2 {
 		t.Errorf("%d flows,%s", r.began(), r.counts())
