@@ -3,16 +3,19 @@ package udp
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"weir/l4"
 	"weir/l4/flow"
+	"weir/lb"
 )
 
 // apart marks the process that a test starts for itself, with limits that others could not live with.
@@ -143,9 +146,7 @@ func TestFewPorts(t *testing.T) {
 		for i := range ports + 4 {
 			clients = append(clients, newEnd(t, fmt.Sprintf("127.0.0.1:%d", 20000+i)))
 		}
-		if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "40000 %d\n", 40000+ports-1), 0); err != nil {
-			t.Fatal(err)
-		}
+		fewPorts(t, 40000, ports)
 		for _, c := range clients[:ports] {
 			c.ask(r.addr, "in", "in")
 		}
@@ -166,4 +167,63 @@ func TestFewPorts(t *testing.T) {
 		r.wantDropped(l4.DropNoPorts, 3*4)
 		r.finish()
 	})
+}
+
+// A flow that has to move while no port is free stays where it is, is tried again with each datagram, and moves as soon as there is one.
+func TestMoveWithoutPorts(t *testing.T) {
+	inNetwork(t, 65536, func(t *testing.T) {
+		old, other := serve(t, named("old"), "127.0.0.1:7"), serve(t, named("other"), "127.0.0.1:9")
+		r := newRig(t, rigOptions{policy: lb.First}, old.at, other.at)
+		c, hog := newEnd(t, "127.0.0.1:20000"), newEnd(t, "127.0.0.1:20001")
+		fewPorts(t, 40000, 2)
+		c.ask(r.addr, "1", "old:1")
+		hog.ask(r.addr, "1", "old:1")
+		e := r.cluster.Endpoints[0]
+		r.leave(0, "maint")
+		r.doAll(func(_ int, p *Proxy) { p.DrainEndpoint(e, time.Hour) })
+		for range 3 {
+			c.ask(r.addr, "2", "old:2")
+		}
+		r.do(0, func(p *Proxy) { p.end(p.ofClient(t, hog.at, r.addr), l4.IdleTimeout) })
+		c.ask(r.addr, "3", "other:3")
+		if e.Balance.Active() != 0 || r.cluster.Endpoints[1].Balance.Active() != 1 {
+			t.Error("the flow has one place, at its endpoint")
+		}
+		r.wantNoDrops()
+		r.endDrains()
+		r.finish()
+	})
+}
+
+// Nobody is at an endpoint's port, and the kernel may draw that very port for weir's own end: a client is never answered with its own words.
+func TestNeverItself(t *testing.T) {
+	inNetwork(t, 65536, func(t *testing.T) {
+		const flows = 30
+		at := netip.MustParseAddrPort("127.0.0.1:40001")
+		r := newRig(t, rigOptions{settings: Settings{Rules: flow.Rules{}}}, at)
+		var clients []*end
+		for i := range flows {
+			clients = append(clients, newEnd(t, fmt.Sprintf("127.0.0.1:%d", 20000+i)))
+		}
+		fewPorts(t, 40000, 4)
+		for i, c := range clients {
+			c.send(r.addr, []byte("is anybody there?"))
+			r.eventually("it was taken in", func() bool { got, _ := r.moved(l4.ToUpstream); return got == uint64(i+1) })
+			r.settle()
+			c.wantNothing()
+			r.doAll(func(_ int, p *Proxy) { p.DrainListener(r.listener, 0) })
+		}
+		if _, down := r.moved(l4.ToDownstream); down != 0 {
+			t.Errorf("%d answers of nobody", down)
+		}
+		r.finish()
+	})
+}
+
+// fewPorts leaves the kernel so many ports to draw from. In a network of its own.
+func fewPorts(t testing.TB, first, n int) {
+	t.Helper()
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "%d %d\n", first, first+n-1), 0); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"weir/eventloop"
 	"weir/l4"
 	"weir/lb"
 )
@@ -137,6 +140,32 @@ func TestAttempts(t *testing.T) {
 	}
 	r.wantNoDrops()
 	r.finish()
+}
+
+// Connecting a socket gives it its port first and its peer then. What a stranger sends to the port between the two isn't the endpoint's.
+func TestStranger(t *testing.T) {
+	everyWay(t, func(t *testing.T, o rigOptions) {
+		b, stranger := serve(t, echo), newEnd(t)
+		r := newRig(t, o, b.at)
+		c := newEnd(t)
+		c.ask(r.addr, "x", "x")
+		r.do(0, func(p *Proxy) { // as slowly as one can
+			fd := int(p.upstreams.At(p.table.At(p.ofClient(t, c.at, r.addr)).upstream - 1).fd)
+			eventloop.DisconnectDatagrams(fd)
+			if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+				t.Error(err)
+			}
+			at, err := eventloop.ListeningOn(fd)
+			if err != nil {
+				t.Error(err)
+			}
+			stranger.send(at, []byte("psst"))
+			eventloop.ConnectDatagrams(fd, r.cluster.Endpoints[0].Socket())
+		})
+		r.wantDropped(l4.DropNoFlow, 1)
+		c.ask(r.addr, "y", "y")
+		r.finish()
+	})
 }
 
 // Turns are counted modulo 2^32: some hours under load. No flow may find itself in a turn of long ago.

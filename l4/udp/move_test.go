@@ -52,6 +52,28 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// A flow may move from an endpoint of one family to one of the other, with its client of either.
+func TestMoveToOtherFamily(t *testing.T) {
+	needIPv6(t)
+	for _, bind := range []string{"127.0.0.1:0", "[::1]:0"} {
+		gone := newEnd(t, "[::1]:0")
+		_ = gone.conn.Close()
+		for _, addrs := range [][2]netip.AddrPort{{refusing(t), serve(t, echo, "[::1]:0").at}, {gone.at, serve(t, echo).at}} {
+			o := rigOptions{policy: lb.First}
+			o.listen.Addr = netip.MustParseAddrPort(bind)
+			r := newRig(t, o, addrs[:]...)
+			c := newEnd(t, bind)
+			c.send(r.addr, []byte("lost"))
+			r.eventually("the refusal is heard", func() bool { return r.refused(0) == 1 })
+			for range 3 {
+				c.ask(r.addr, "x", "x")
+			}
+			r.wantNoDrops()
+			r.finish()
+		}
+	}
+}
+
 // The same when the refusal comes while a burst is being sent: what met the error, and what stood behind it, goes to the healthy endpoint in order.
 func TestRefusedInBurst(t *testing.T) {
 	everyWay(t, func(t *testing.T, o rigOptions) {

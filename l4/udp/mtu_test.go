@@ -82,6 +82,11 @@ func TestSegmentsTooBig(t *testing.T) {
 					}
 				}
 				if !o.plain {
+					r.do(0, func(p *Proxy) { // it isn't tried again and again
+						if alone := p.table.At(p.ofClient(t, c.at, r.addr)).alone[map[bool]l4.Direction{true: l4.ToUpstream, false: l4.ToDownstream}[up]]; alone != 1473 {
+							t.Errorf("up=%v: datagrams from %d bytes on are sent alone", up, alone)
+						}
+					})
 					to.coalesce()
 					r.atOnce(func() {
 						for i := range 10 {

@@ -189,7 +189,15 @@ func TestServerLeaves(t *testing.T) {
 				}
 			}))
 			r.nameServers()
-			newEnd(t).ask(r.addr, b, map[bool]string{true: "0:", false: "1:"}[tc.stays]+b)
+			c, name := newEnd(t), map[bool]string{true: "0:", false: "1:"}[tc.stays]
+			c.ask(r.addr, b, name+b)
+			if c.ask(r.addr, b, name+b); !tc.stays { // it is the client's first flow then
+				made := string(packet(true, []byte{0xff, 0xff}, "another connection"))
+				c.ask(r.addr, made, name+made)
+			}
+			if n := r.began(); n != 2 {
+				t.Errorf("%d flows", n)
+			}
 			r.wantNoDrops()
 			r.finish()
 		})

@@ -267,6 +267,7 @@ func TestLongRuns(t *testing.T) {
 		for _, size := range []int{1, 600, 1472, 32743, 32744, 65487} {
 			const n = 100
 			count := min(n, 2_000_000/size)
+			before := sentAsOne(r)
 			r.atOnce(func() {
 				for i := range count {
 					c.send(r.addr, pattern(1, i, size))
@@ -277,8 +278,23 @@ func TestLongRuns(t *testing.T) {
 					t.Fatalf("datagram %d of %d bytes: %d others", i, size, len(a.data))
 				}
 			}
+			each := 1
+			if !o.plain && eventloop.DatagramFeatures().Segment {
+				each = min(64, 65487/size)
+			}
+			if got, want := sentAsOne(r)-before, (count+each-1)/each; got != want {
+				t.Errorf("%d datagrams of %d bytes left as %d, want %d", count, size, got, want)
+			}
 		}
 		r.wantNoDrops()
 		r.finish()
 	})
+}
+
+// sentAsOne returns in how many the datagrams left that were sent to the endpoint.
+func sentAsOne(r *rig) int {
+	r.settle()
+	var sizes l4.SizesReading
+	sizes.Add(&r.listener.Loops[0].Sent[l4.ToUpstream])
+	return int(sizes.Count())
 }
