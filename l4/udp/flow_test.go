@@ -221,7 +221,7 @@ func lateAnswers(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			var c *end
-			question, last := "", ""
+			var question, last string
 			for k := range each {
 				if k%10 == 0 {
 					c = newEnd(t)
