@@ -27,6 +27,10 @@ func (p *Proxy) failed(i int, r *run, d *eventloop.Departure) {
 			}
 		}
 	}
+	if r.direction == l4.ToUpstream && f.lost { // with what stood before it
+		f.on.drop(l4.DropNoEndpoint, p.datagramsOf(i, r))
+		return
+	}
 	before := int(r.segment)
 	lost := 0
 	again := func(b []byte) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/l4"
 	"weir/l4/flow"
 	"weir/lb"
@@ -80,6 +82,11 @@ func TestRefusedInBurst(t *testing.T) {
 		b := newEnd(t)
 		o.policy = lb.First
 		r := newRig(t, o, refusing(t), b.at)
+		side := newEnd(t) // another flow, so that several sockets are sent to at once
+		side.send(r.addr, []byte("begin"))
+		r.eventually("the refusal is heard", func() bool { return r.refused(0) > 0 })
+		side.send(r.addr, []byte("side"))
+		b.want("side")
 		for round := range 10 {
 			c, heard := newEnd(t), r.refused(0)
 			c.send(r.addr, []byte("begin"))
@@ -89,6 +96,7 @@ func TestRefusedInBurst(t *testing.T) {
 				for i := range n {
 					c.send(r.addr, fmt.Appendf(nil, "%d%0*d", round, i%3, i))
 				}
+				side.send(r.addr, []byte("side"))
 				f := p.table.At(p.ofClient(t, c.at, r.addr))
 				f.moves = false // as if the refusal had not been heard
 				if e := p.sendOne(f, &run{direction: l4.ToUpstream}, []byte("provokes another")); e != 0 {
@@ -97,16 +105,67 @@ func TestRefusedInBurst(t *testing.T) {
 				clients{p}.Ready(p.sockets.At(f.socket).tok, f.socket, 0)
 				p.Flush()
 			})
-			for i := range n {
-				b.want(fmt.Sprintf("%d%0*d", round, i%3, i))
+			for i := 0; i < n; {
+				a := b.receive()
+				if string(a.data) == "side" {
+					continue
+				}
+				if want := fmt.Sprintf("%d%0*d", round, i%3, i); string(a.data) != want {
+					t.Fatalf("received %q, want %q", a.data, want)
+				}
+				i++
 			}
 		}
 		r.settle()
-		if n := r.cluster.Endpoints[1].Loops[0].Datagrams[l4.ToUpstream].Load(); n != 10*20 {
+		if n := r.cluster.Endpoints[1].Loops[0].Datagrams[l4.ToUpstream].Load(); n != 10*(20+1)+1 {
 			t.Errorf("%d datagrams were counted for the healthy endpoint", n)
 		}
 		r.wantNoDrops()
+		c := newEnd(t)
+		r.setCluster(r.nextCluster(func(i int, m *lb.Member) { m.State = lb.State(2 * i) })) // the one that refuses is all there is
+		c.send(r.addr, []byte("begin"))
+		r.eventually("its flow began", func() bool { return r.began() == 1+10+1 })
+		r.setCluster(r.nextCluster(func(_ int, m *lb.Member) { m.State = lb.Maint }))
+		r.do(0, func(p *Proxy) {
+			f := p.table.At(p.ofClient(t, c.at, r.addr))
+			f.moves = false
+			if e := p.sendOne(f, &run{direction: l4.ToUpstream}, []byte("provokes another")); e != 0 && e != unix.ECONNREFUSED {
+				t.Error(e)
+			}
+			for range 5 {
+				c.send(r.addr, []byte("equals"))
+			}
+			c.send(r.addr, []byte("and another"))
+			clients{p}.Ready(p.sockets.At(f.socket).tok, f.socket, 0)
+			p.Flush()
+		})
+		r.wantDropped(l4.DropNoEndpoint, 6)
+		r.wantClosed(l4.NoEndpoint, 1)
+		r.finish()
 	})
+}
+
+// An endpoint that a flow has left may refuse as late as it likes: the flow stays where it is.
+func TestRefusedLate(t *testing.T) {
+	b := serve(t, named("new"))
+	r := newRig(t, rigOptions{policy: lb.First}, refusing(t), b.at)
+	c := newEnd(t)
+	c.send(r.addr, []byte("lost"))
+	r.eventually("the refusal is heard", func() bool { return r.refused(0) == 1 })
+	c.ask(r.addr, "x", "new:x")
+	r.do(0, func(p *Proxy) {
+		f := p.table.At(p.ofClient(t, c.at, r.addr))
+		left := p.upstreams.At(p.upstreams.At(f.upstream-1).next - 1)
+		_, _ = unix.Write(int(left.fd), []byte("provokes another"))
+	})
+	r.eventually("the refusal is heard", func() bool { return r.refused(0) == 2 })
+	r.do(0, func(p *Proxy) {
+		if p.table.At(p.ofClient(t, c.at, r.addr)).moves {
+			t.Error("the flow is to move")
+		}
+	})
+	c.ask(r.addr, "y", "new:y")
+	r.finish()
 }
 
 // A flow stays with an endpoint that refuses, if that is what its cluster wants, or if it has no other, and is answered again when the endpoint is back:
