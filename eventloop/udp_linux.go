@@ -164,15 +164,18 @@ func ConnectDatagrams(fd int, addr *Sockaddr) unix.Errno {
 	return e
 }
 
-// DiscardDatagrams throws away what a socket has received, and the error that it may have.
-func DiscardDatagrams(fd int) {
+// DiscardDatagrams throws away what a socket has received, and the error that it may have. It returns how many datagrams, or coalesced ones, it was.
+func DiscardDatagrams(fd int) (n int) {
 	var b [1]byte
 	for range drainMost {
-		_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_DONTWAIT, 0, 0)
-		if e == unix.EAGAIN {
-			return
+		switch _, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_DONTWAIT, 0, 0); e {
+		case 0:
+			n++
+		case unix.EAGAIN:
+			return n
 		}
 	}
+	return n
 }
 
 // drainMost is more datagrams than a socket's buffer holds: each takes at least 256 bytes of it.

@@ -27,6 +27,9 @@ func NewShared(loops int, max int64) *Shared {
 // OnPlace has wake called, from anywhere, when a place was given back while the loop waits for one. Once for each loop, before it runs.
 func (s *Shared) OnPlace(loop int, wake func()) { s.wakes[loop] = wake }
 
+// Loops returns how many loops share it.
+func (s *Shared) Loops() int { return len(s.waits) }
+
 // Active returns the sessions and flows under way over all loops.
 func (s *Shared) Active() int64 { return s.active.Load() }
 

@@ -2,7 +2,7 @@
 //
 // A flow is a client's address and port, and the address that it wrote to. It has a connected socket of its own to its endpoint, so that the
 // kernel finds whose the answers are and reports ICMP errors. Where the code of a flow is: listener.go has the sockets that clients write to,
-// receive.go takes datagrams in, open.go finds the endpoint of a new flow, upstream.go has the endpoints' sockets, send.go sends datagrams on,
+// receive.go takes datagrams in, open.go finds the endpoint of a new flow, upstream.go connects sockets to endpoints, pool.go keeps those that have no flow, send.go sends datagrams on,
 // failure.go deals with those that could not be sent, flow.go ends flows, drain.go ends many of them gently, quic.go knows connection IDs.
 //
 // A turn of the loop fills an eventloop.Inbox from many sockets. Only then is everything sent, with one system call where that can be had. What was

@@ -46,7 +46,7 @@ func (p *Proxy) begin(s *socket, index uint32, key *flow.Key, from *eventloop.So
 		on.listener.Give()
 		return fail(l4.DropMaxConnections)
 	}
-	u, drop, ok := p.connect(0, e, on.settings)
+	u, drop, ok := p.connect(0, e, on)
 	if !ok {
 		on.listener.Give()
 		p.shared.Give(0)
@@ -144,7 +144,7 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 		e.Balance.Release() // it has a place
 		return 0, true
 	}
-	next, drop, ok := p.connect(id, e, f.on.settings)
+	next, drop, ok := p.connect(id, e, f.on)
 	if !ok {
 		e.Balance.Release()
 		p.noteConnect(e, drop)

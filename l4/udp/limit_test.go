@@ -87,12 +87,8 @@ func (p *Proxy) forgetResting() {
 		}
 		d.since -= int64(hearFor)
 	}
-	for i := range p.upstreams.Cap() {
-		if u := p.upstreams.At(i); u.endpoint == nil {
-			u.since -= int64(restMost)
-		}
-	}
 	tidying{p}.Expired(0)
+	p.closeResting()
 }
 
 // Under a crowd that comes and goes there are never more flows than there may be, and each client is served in the end.

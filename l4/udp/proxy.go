@@ -27,6 +27,7 @@ type Proxy struct {
 	shared   *l4.Shared
 	budget   int
 	places   int
+	lateMost int // sockets that stay connected for late answers, in each pool
 	features eventloop.Features
 
 	clients   eventloop.HandlerID // listeners' sockets
@@ -43,7 +44,7 @@ type Proxy struct {
 	table     *flow.Table[state]
 	expiring  eventloop.TimerID
 	expireAt  int64
-	pools     []pool // endpoints' sockets at rest
+	pools     []pool // endpoints' sockets that have no flow
 	leaving   []departure
 	tidy      eventloop.TimerID
 	drains    []drain
@@ -81,7 +82,7 @@ func New(o Options) *Proxy {
 		o.Places = 128
 	}
 	p := &Proxy{
-		loop: o.Loop, id: o.ID, shared: o.Shared, budget: o.Budget, places: o.Places, features: eventloop.DatagramFeatures(),
+		loop: o.Loop, id: o.ID, shared: o.Shared, budget: o.Budget, places: o.Places, lateMost: max(64, lateMany/o.Shared.Loops()), features: eventloop.DatagramFeatures(),
 		table: flow.New[state](o.Seed, o.Loop.Now()), rand: lb.NewRand(o.Seed), turn: 1, held: map[flow.Key]*held{},
 		counters: new(l4.LoopCounters),
 	}

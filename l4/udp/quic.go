@@ -232,7 +232,7 @@ func (p *Proxy) release(h *held, name string) {
 			p.openIn(s, h.socket, &h.key, &h.from, c, b, 0, d.class, 1)
 		}
 	}
-	h.on = nil
+	h.on, h.hello, h.datagrams = nil, quic.Hello{}, nil // it stays in the row until its time has come
 }
 
 // holds takes the timer of what is held back.

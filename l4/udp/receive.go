@@ -188,7 +188,7 @@ func (p *Proxy) directTo(s *socket, index uint32, c *l4.Cluster, e *l4.Endpoint)
 			return id, p.table.At(id), 0, true
 		}
 	}
-	u, drop, ok := p.connect(0, e, s.on.settings)
+	u, drop, ok := p.connect(0, e, s.on)
 	if !ok {
 		return 0, nil, drop, false
 	}
@@ -215,7 +215,7 @@ func (h endpoints) Ready(_ eventloop.Token, arg uint32, _ eventloop.Events) {
 			p.Flush() // which may end the flow
 		}
 		if u.endpoint == nil {
-			eventloop.DiscardDatagrams(int(u.fd)) // at rest: it isn't its next flow's
+			p.discard(u)
 			return
 		}
 		limit := min(endpointBatch, left, p.inbox.Room())
