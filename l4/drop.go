@@ -24,7 +24,7 @@ const (
 	DropBufferFull  // the sending socket's buffer was full
 	DropSendFailed  // any other failure to send
 
-	DropNoFlow          // came from an endpoint and answers nobody: per_packet has no flows; or from a stranger to a flow's socket
+	DropNoFlow          // an answer to nobody: its flow has ended, or per_packet has none; or what a stranger sent to a flow's port
 	DropHeld            // held back until its server name was known, and given up
 	DropReceiveOverflow // the receiving socket's buffer was full: the kernel dropped it (SO_RXQ_OVFL)
 

@@ -95,7 +95,7 @@ var dropAdvice = [l4.NumDrops]string{
 	l4.DropEndpointsFull:   "raise max_connections of the cluster's endpoints, or add some",
 	l4.DropReceiveOverflow: "raise udp.receive_buffer, and net.core.rmem_max where it cuts that",
 	l4.DropBufferFull:      "raise udp.send_buffer, and net.core.wmem_max where it cuts that",
-	l4.DropNoFlow:          "endpoints answer, and with udp.per_packet answers reach nobody",
+	l4.DropNoFlow:          "endpoints answer flows that have ended, or with udp.per_packet answers reach nobody",
 }
 
 func endpointTrouble(c *ClusterReport, say func(string, ...any)) {

@@ -44,7 +44,7 @@ var dropMeaning = [l4.NumDrops]string{
 	l4.DropTooBig:          "larger than the path takes, where fragments aren't allowed",
 	l4.DropBufferFull:      "the sending socket's buffer was full; `udp.send_buffer` is its size",
 	l4.DropSendFailed:      "any other failure to send",
-	l4.DropNoFlow:          "an answer of an endpoint to nobody: with `udp.per_packet` there are no flows",
+	l4.DropNoFlow:          "an answer to nobody: its flow has ended, or with `udp.per_packet` there are none; or what a stranger sent to a flow's port",
 	l4.DropHeld:            "held back until its server name was known, and given up",
 	l4.DropReceiveOverflow: "the receiving socket's buffer was full, and the kernel dropped it; `udp.receive_buffer` is its size",
 }
