@@ -51,15 +51,21 @@ func TestExamples(t *testing.T) {
 
 var tomlBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
 
-// Every TOML block of the README is a configuration that weir takes.
-func TestReadmeConfigurations(t *testing.T) {
-	blocks := tomlBlock.FindAllStringSubmatch(read(t, filepath.Join(root, "README.md")), -1)
-	if len(blocks) == 0 {
-		t.Fatal("the README shows no configuration")
+// Every TOML block of the README and the guides is a configuration that weir takes.
+func TestDocumentedConfigurations(t *testing.T) {
+	guides, err := filepath.Glob(filepath.Join(root, "docs/guides/*.md"))
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("guides: %v, %v", guides, err)
 	}
-	for _, b := range blocks {
-		if _, err := config.Parse([]config.Source{{Name: "README.md", Text: b[1]}}); err != nil {
-			t.Errorf("%v in\n%s", err, b[1])
+	for _, file := range append(guides, filepath.Join(root, "README.md")) {
+		blocks := tomlBlock.FindAllStringSubmatch(read(t, file), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no configuration", file)
+		}
+		for _, b := range blocks {
+			if _, err := config.Parse([]config.Source{{Name: filepath.Base(file), Text: b[1]}}); err != nil {
+				t.Errorf("%v in\n%s", err, b[1])
+			}
 		}
 	}
 }
