@@ -95,8 +95,9 @@ func (in *Inbox) Reset() {
 	in.used = 0
 }
 
-// Receive reads what a socket has, into at most limit places, and returns the first of them and how many were filled: fewer than limit means
-// that the socket is empty. The error, EAGAIN or one that ICMP has left on the socket, comes with no datagram.
+// Receive reads what a socket has, into at most limit places, and returns the first of them and how many were filled: fewer than limit, which
+// is at most Room, mean on Linux that the socket is empty. Who stands in for Linux may end sooner (QEMU does at a signal), so that this is nothing to rely
+// on with an edge-triggered socket. The error, EAGAIN or one that ICMP has left on the socket, comes with no datagram.
 func (in *Inbox) Receive(fd, limit int) (first, n int, e unix.Errno) {
 	first = in.used
 	limit = min(limit, in.Room())
@@ -156,8 +157,7 @@ func (a *Arrival) note(level, kind int32, b []byte) {
 
 // Bytes returns the address and the port as they are compared and hashed: IPv4 mapped into IPv6, with the interface of a link-local address.
 func (s *Sockaddr) Bytes() (address [16]byte, port uint16, zone uint32) {
-	p := *(*[2]byte)(unsafe.Pointer(&s.raw.Port))
-	port = uint16(p[0])<<8 | uint16(p[1])
+	port = portOf(&s.raw)
 	if s.raw.Family == unix.AF_INET {
 		address[10], address[11] = 0xff, 0xff
 		copy(address[12:], (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw)).Addr[:])

@@ -106,8 +106,7 @@ func NewSockaddr(addr netip.AddrPort) Sockaddr {
 
 // AddrPort returns the address, without a zone; an IPv4-mapped IPv6 address as IPv4. The zero Sockaddr gives the zero AddrPort.
 func (s *Sockaddr) AddrPort() netip.AddrPort {
-	port := *(*[2]byte)(unsafe.Pointer(&s.raw.Port))
-	p := uint16(port[0])<<8 | uint16(port[1])
+	p := portOf(&s.raw)
 	switch s.raw.Family {
 	case unix.AF_INET:
 		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw)).Addr), p)

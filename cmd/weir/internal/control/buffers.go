@@ -17,11 +17,8 @@ func (b buffer) cut() bool { return b.given > 0 && b.given < b.asked }
 // buffers are those of each socket of a UDP listener: of the socket that has least, should they differ.
 type buffers struct{ receive, send buffer }
 
-// buffersOf reads what the sockets of a listener have; for TCP it is zero.
+// buffersOf reads what the sockets of a UDP listener have.
 func (s sockets) buffersOf(l *build.Listener) (b buffers) {
-	if l.UDP == nil {
-		return b
-	}
 	b.receive.asked, b.send.asked = int(l.Config.UDP.ReceiveBuffer), int(l.Config.UDP.SendBuffer)
 	for _, key := range keys(l) {
 		for _, fd := range s[key].fds {
