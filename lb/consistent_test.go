@@ -155,7 +155,7 @@ func TestRing(t *testing.T) {
 			owned[l]++
 		}
 		for i := range owned {
-			if want := pointsOf(&s.lanes[i], s.halvings); owned[i] != want || want < 1 {
+			if want := pointsOf(&s.lanes[i], s.halvings, s.scale); owned[i] != want || want < 1 {
 				t.Errorf("%d members: member %d has %d points, want %d", len(test.weights), i, owned[i], want)
 				break
 			}

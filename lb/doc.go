@@ -7,7 +7,7 @@
 //
 //	Endpoint  live counter of an address, for as long as the cluster has it
 //	   ^
-//	Member    Endpoint + weight, limit, state: one generation's view
+//	Member    Endpoint + weight, limit, state, health: one generation's view
 //	   ^
 //	Set       members + policy: immutable, replaced by Next
 //
@@ -21,6 +21,10 @@
 // process: limits are never overshot, shares of round robin are exact, and
 // least connections are the least of all loops. A Request, with its Rand and
 // Tried, belongs to one loop, which uses it again for every connection.
+//
+// Health comes from outside: lb/health and lb/outlier are the machines that
+// judge an endpoint, and whoever runs them publishes a new Set with each
+// change. What the Set makes of it (levels, backups, panic) is in level.go.
 //
 // A change makes a new Set by Next with the same Endpoints; the old one goes on
 // working for those that still have it, on the same counters.

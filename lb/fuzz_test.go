@@ -30,43 +30,74 @@ func (in *input) member(e *Endpoint, p Policy) Member {
 		weight = math.MaxUint32
 	}
 	states := [...]State{Ready, Ready, Drain, Maint}
+	more := in.byte()
 	return Member{
 		Endpoint:       e,
 		Weight:         weight,
 		MaxConnections: int64(flags >> 3 & 7),
 		Backup:         flags&4 != 0,
 		State:          states[flags&3],
+		Health:         [...]Health{Healthy, Healthy, Unknown, Unhealthy}[more&3],
+		Priority:       uint16(more >> 2 & 1),
+		Ramp:           [...]uint8{0, 0, 10, 99}[more>>3&3],
 	}
 }
 
 func (in *input) options(p Policy) Options {
 	b := in.byte()
 	return Options{
-		Policy:      p,
-		HashBalance: [...]float64{0, 1, 1.25, 2.5}[b%4],
-		Seed:        uint64(b>>4) * 0x1111111111111111,
+		Policy:         p,
+		HashBalance:    [...]float64{0, 1, 1.25, 2.5}[b%4],
+		PanicThreshold: [...]float64{0, 0.5, 1, 0.3}[b>>2&3],
+		Seed:           uint64(b>>4) * 0x1111111111111111,
 	}
 }
 
 // candidates are the members that take new connections.
-func candidates(members []Member) (usable []int) {
-	for _, backup := range []bool{false, true} {
-		for i, m := range members {
-			if m.State == Ready && m.Weight > 0 && m.Backup == backup {
-				usable = append(usable, i)
-			}
+func candidates(o Options, members []Member) (used []int) {
+	rank := func(m Member) int {
+		r := int(m.Priority)
+		if m.Backup {
+			r += 1 << 20
 		}
-		if len(usable) > 0 {
-			break
+		return r
+	}
+	var ranks []int
+	for _, m := range members {
+		if m.State == Ready && m.Weight > 0 {
+			ranks = append(ranks, rank(m))
 		}
 	}
-	return usable
+	slices.Sort(ranks)
+	ranks = slices.Compact(ranks)
+	among := func(most int, worst Health) (found []int) {
+		for i, m := range members {
+			if m.State == Ready && m.Weight > 0 && rank(m) <= most && m.Health <= worst {
+				found = append(found, i)
+			}
+		}
+		return found
+	}
+	for _, most := range ranks {
+		enough := max(o.PanicThreshold*float64(len(among(ranks[0], Unhealthy))), 1)
+		for _, worst := range []Health{Healthy, Unknown} {
+			if found := among(most, worst); float64(len(found)) >= enough && (worst == Unknown || len(found) > 0) {
+				return found
+			}
+		}
+	}
+	if o.PanicThreshold == 0 || len(ranks) == 0 {
+		return nil
+	}
+	used = append(among(ranks[0], Unhealthy), among(ranks[len(ranks)-1], Unknown)...)
+	slices.Sort(used)
+	return slices.Compact(used)
 }
 
 // checkPick compares what a Pick says with what the members, before it, allow.
 func checkPick(t *testing.T, o Options, members []Member, before []int64, tried *Tried, got int, v Verdict) {
 	t.Helper()
-	usable := candidates(members)
+	usable := candidates(o, members)
 	room := slices.DeleteFunc(slices.Clone(usable), func(i int) bool {
 		return members[i].MaxConnections > 0 && before[i] >= members[i].MaxConnections
 	})

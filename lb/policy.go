@@ -87,16 +87,35 @@ func ParseState(name string) (State, error) {
 	return State(i), err
 }
 
+// Health is what checks and traffic have made of a member. The zero value is
+// Healthy: what nobody checks.
+type Health uint8
+
+const (
+	// Healthy takes its share.
+	Healthy Health = iota
+	// Unknown was not checked yet: it is used where there aren't enough healthy
+	// ones.
+	Unknown
+	// Unhealthy failed its checks or was ejected: it is used only in a panic.
+	Unhealthy
+)
+
+var healthNames = [...]string{Healthy: "healthy", Unknown: "unknown", Unhealthy: "unhealthy"}
+
+// String is a name for logs.
+func (h Health) String() string { return nameOf(healthNames[:], "Health", uint8(h)) }
+
 // Verdict is how a Pick ended.
 type Verdict uint8
 
 const (
 	// Picked: a place was taken on the member returned.
 	Picked Verdict = iota
-	// NoEndpoint: no member takes new connections (none there, all drained,
-	// in maintenance or without weight).
+	// NoEndpoint: no member takes new connections (none there, all drained, in
+	// maintenance, without weight or unhealthy).
 	NoEndpoint
-	// Full: every usable member is at its MaxConnections.
+	// Full: every member in use is at its MaxConnections.
 	Full
 )
 

@@ -50,10 +50,10 @@ func ringHalvings(members []Member) (halvings uint) {
 // Hashes are uniform, so the index by top bits, which has about one entry per
 // point, is also the sort: into its entries first, then by insertion within
 // each. It takes O(points).
-func newRing(lanes []lane, halvings uint) ring {
+func newRing(lanes []lane, halvings uint, scale uint32) ring {
 	total := 0
 	for i := range lanes {
-		total += pointsOf(&lanes[i], halvings)
+		total += pointsOf(&lanes[i], halvings, scale)
 	}
 	indexBits := uint(bits.Len(uint(total)))
 	r := ring{
@@ -64,7 +64,7 @@ func newRing(lanes []lane, halvings uint) ring {
 	}
 
 	// Count the points of entry b in start[b+1], and sum the counts up.
-	eachPoint(lanes, halvings, func(_ int, hash uint64) { r.start[hash>>r.shift+1]++ })
+	eachPoint(lanes, halvings, scale, func(_ int, hash uint64) { r.start[hash>>r.shift+1]++ })
 	for b := 1; b < len(r.start); b++ {
 		r.start[b] += r.start[b-1]
 	}
@@ -72,7 +72,7 @@ func newRing(lanes []lane, halvings uint) ring {
 	// what lies there is smaller, or zero where there is nothing yet. In the end
 	// start[b] has moved on to the end of entry b; shifted by one that is the
 	// start of the next.
-	eachPoint(lanes, halvings, func(lane int, hash uint64) {
+	eachPoint(lanes, halvings, scale, func(lane int, hash uint64) {
 		b := hash >> r.shift
 		at := r.start[b]
 		r.start[b]++
@@ -87,14 +87,14 @@ func newRing(lanes []lane, halvings uint) ring {
 	return r
 }
 
-func pointsOf(l *lane, halvings uint) int {
-	return int(max(1, ringPoints*uint64(l.weight)>>halvings))
+func pointsOf(l *lane, halvings uint, scale uint32) int {
+	return int(max(1, ringPoints*uint64(l.weight)/uint64(scale)>>halvings))
 }
 
-func eachPoint(lanes []lane, halvings uint, do func(lane int, hash uint64)) {
+func eachPoint(lanes []lane, halvings uint, scale uint32, do func(lane int, hash uint64)) {
 	for i := range lanes {
 		points := Rand{state: hashMember(lanes[i].endpoint.Address)}
-		for range pointsOf(&lanes[i], halvings) {
+		for range pointsOf(&lanes[i], halvings, scale) {
 			do(i, points.Uint64())
 		}
 	}

@@ -24,15 +24,24 @@ type Member struct {
 	// MaxConnections is the most connections under way over the whole process;
 	// 0 = no limit.
 	MaxConnections int64
-	// Backup members are used only when no primary is usable (Ready, with
-	// weight). Primaries that are merely full are still usable.
+	// Priority makes levels of members, used from the lowest up as far as it
+	// takes; see level.go.
+	Priority uint16
+	// Backup members come after all others, whatever their priority. Primaries
+	// that are merely full don't make way for them.
 	Backup bool
 	// State other than Ready takes no new connections.
 	State State
+	// Health other than Healthy takes none either, as long as enough others are
+	// better.
+	Health Health
+	// Ramp is the percentage of Weight that a member in its slow start gets, 1
+	// to 99; 0 = all of it. See Ramp.
+	Ramp uint8
 }
 
-// usable reports whether the member takes new connections.
-func (m Member) usable() bool { return m.State == Ready && m.Weight > 0 }
+// eligible reports whether the member is meant to take new connections.
+func (m *Member) eligible() bool { return m.State == Ready && m.Weight > 0 }
 
 // Options are the choices of a Set. The zero value is plain round robin.
 type Options struct {
@@ -43,6 +52,11 @@ type Options struct {
 	// connections under way, rounded up. 0 = off; else 1 to 1,000, kept in steps
 	// of 1/65,536. Other policies don't look at it.
 	HashBalance float64
+
+	// PanicThreshold is the share of eligible members, 0 to 1, below which the
+	// unhealthy ones are used as well: what fails them all may well be the check,
+	// and the few that are left can't carry the load of all. 0 = never.
+	PanicThreshold float64
 
 	// Seed is where the sequence of RoundRobin starts, and the source of
 	// numbers for requests without a Rand. It has no part in RingHash and
@@ -58,17 +72,19 @@ type Set struct {
 	balance  uint64 // options.HashBalance in units of 1/balanceUnit; 0 = off
 	halvings uint   // of the points of the ring, see ringHalvings
 	members  []Member
-	lanes    []lane  // the usable members, in order
+	lanes    []lane  // the members in use, in order
+	scale    uint32  // of the lanes' weights
+	panics   bool    // PanicThreshold has the unhealthy ones in use
 	cursor   *cursor // shared with successors
 	draws    *cursor // of requests without a Rand, shared with successors
 	tables           // by policy, from lanes
 }
 
-// lane is a usable member in the form the pickers walk over.
+// lane is a member in use in the form the pickers walk over.
 type lane struct {
 	endpoint *Endpoint
-	limit    int64 // MaxInt64 for none
-	weight   uint32
+	limit    int64  // MaxInt64 for none
+	weight   uint32 // times Set.scale
 	index    uint32 // of the member
 }
 
@@ -109,7 +125,7 @@ func (s *Set) Next(o Options, members []Member) (*Set, error) {
 		return nil, err
 	}
 	n.cursor, n.draws = s.cursor, s.draws
-	if n.options.Policy == s.options.Policy && n.halvings == s.halvings && slices.EqualFunc(n.lanes, s.lanes, sameShare) {
+	if n.options.Policy == s.options.Policy && n.halvings == s.halvings && n.scale == s.scale && slices.EqualFunc(n.lanes, s.lanes, sameShare) {
 		n.tables = s.tables
 	} else {
 		n.build()
@@ -137,9 +153,7 @@ func newSet(o Options, members []Member) (*Set, error) {
 	if o.Policy == RingHash {
 		s.halvings = ringHalvings(members)
 	}
-	if s.addLanes(false); len(s.lanes) == 0 {
-		s.addLanes(true)
-	}
+	s.addLanes()
 	return s, nil
 }
 
@@ -149,6 +163,9 @@ func (o Options) validate() error {
 	}
 	if b := o.HashBalance; b != 0 && !(b >= 1 && b <= maxHashBalance) {
 		return fmt.Errorf("lb: hash balance %v: want 0, or 1 to %d", b, maxHashBalance)
+	}
+	if t := o.PanicThreshold; !(t >= 0 && t <= 1) {
+		return fmt.Errorf("lb: panic threshold %v: want 0 to 1", t)
 	}
 	return nil
 }
@@ -166,6 +183,12 @@ func validateMembers(members []Member) error {
 		if int(m.State) >= len(stateNames) {
 			return fmt.Errorf("lb: member %d (%v): unknown state %d", i, a, m.State)
 		}
+		if int(m.Health) >= len(healthNames) {
+			return fmt.Errorf("lb: member %d (%v): unknown health %d", i, a, m.Health)
+		}
+		if m.Ramp >= rampUnit {
+			return fmt.Errorf("lb: member %d (%v): ramp %d: want 0 to %d", i, a, m.Ramp, rampUnit-1)
+		}
 		if m.MaxConnections < 0 {
 			return fmt.Errorf("lb: member %d (%v): max connections %d: want 0 or more", i, a, m.MaxConnections)
 		}
@@ -176,19 +199,6 @@ func validateMembers(members []Member) error {
 		seen[a] = i
 	}
 	return nil
-}
-
-func (s *Set) addLanes(backup bool) {
-	for i, m := range s.members {
-		if !m.usable() || m.Backup != backup {
-			continue
-		}
-		l := lane{endpoint: m.Endpoint, limit: m.MaxConnections, weight: m.Weight, index: uint32(i)}
-		if l.limit == 0 {
-			l.limit = math.MaxInt64
-		}
-		s.lanes = append(s.lanes, l)
-	}
 }
 
 // build precomputes what the policy needs.
@@ -208,7 +218,7 @@ func (s *Set) build() {
 	case Random, P2C:
 		s.cumulative = newCumulative(weights)
 	case RingHash:
-		s.ring = newRing(s.lanes, s.halvings)
+		s.ring = newRing(s.lanes, s.halvings, s.scale)
 	case Maglev:
 		s.maglev = newMaglev(s.lanes)
 	}
