@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"time"
 )
 
@@ -31,27 +32,6 @@ const (
 	SourceIPPort HashOn = "source"
 )
 
-// State is what an endpoint is meant to do.
-type State string
-
-// The states of an endpoint: take connections, finish those it has, have none.
-const (
-	Ready State = "ready"
-	Drain State = "drain"
-	Maint State = "maint"
-)
-
-// OnDown is what becomes of the sessions and flows of an endpoint that goes down.
-type OnDown string
-
-// The values of OnDown. OnDownDefault is Close for UDP flows and Keep for TCP
-// sessions.
-const (
-	OnDownDefault OnDown = ""
-	Keep          OnDown = "keep"
-	Close         OnDown = "close"
-)
-
 // Cluster is a set of endpoints that do the same: [clusters.NAME].
 type Cluster struct {
 	Name   string
@@ -61,37 +41,23 @@ type Cluster struct {
 	// HashBalance bounds every endpoint's load to so many times the mean, 1 or
 	// more; 0 does not.
 	HashBalance float64
-	// Endpoints is at least one, in the order given, with distinct addresses.
+	// Endpoints is in the order given, with distinct addresses: at least one, or
+	// none where Discover finds them.
 	Endpoints []Endpoint
+	Discover  Discover
 	// ConnectTimeout bounds each attempt.
 	ConnectTimeout time.Duration
 	// ConnectAttempts is the most endpoints tried for one connection, 1 to 16.
 	ConnectAttempts int
-	Health          Health
-}
-
-// Health is what is made of endpoints that go down: clusters.NAME.health.
-type Health struct {
-	// OnDown says what becomes of a UDP flow whose endpoint refuses it (ICMP
-	// port unreachable): Close moves it to another endpoint with its next
-	// datagram, Keep leaves it. Nothing else takes an endpoint down yet.
-	OnDown OnDown
-}
-
-// Endpoint is one upstream server of a cluster.
-type Endpoint struct {
-	Address netip.AddrPort
-	// Weight is its share of the connections, up to 65535; 0 gets none.
-	Weight uint32
-	// MaxConnections bounds its connections; 0 does not.
-	MaxConnections int64
-	// Backup endpoints are used only when no other is available.
-	Backup bool
-	State  State
-	// ServerID is its QUIC-LB server ID (draft-ietf-quic-load-balancers), in
-	// plain text within the connection IDs it gives out: 1 to 15 bytes as
-	// lower-case hex, the same number for all of a cluster; "" is none.
-	ServerID string
+	// SlowStart is how long an endpoint that comes up takes to reach its weight;
+	// 0 gives it at once.
+	SlowStart time.Duration
+	// PanicThreshold is the share of healthy endpoints below which all are used,
+	// healthy or not, 0 to 1; 0 never does.
+	PanicThreshold float64
+	Health         Health
+	Outlier        Outlier
+	Limits         Limits
 }
 
 const maxAttempts = 16
@@ -110,86 +76,38 @@ func clusterTable() table[Cluster] {
 				help: "Bounded load: 1.25 lets no endpoint have more than 125 % of the mean; 0 is no bound, else 1 or more. Only with ring_hash and maglev."}),
 			key(endpoints(), func(c *Cluster) *[]Endpoint { return &c.Endpoints }, doc{
 				name: "endpoints", example: `["10.0.0.1:8080", { address = "10.0.0.2:8080", weight = 2 }]`,
-				help: "The servers: an address, or a table; also written [[clusters.NAME.endpoints]]. Required, each address once."}),
+				help: "The servers: an address, or a table; also written [[clusters.NAME.endpoints]]. Each address once. A cluster has this or discover."}),
+			key(discoverTable().kind(), func(c *Cluster) *Discover { return &c.Discover }, doc{
+				name: "discover", example: `{ dns = "web.internal:8080" }`,
+				help: "Where endpoints are found instead: in DNS, or in a file that is watched."}),
 			key(duration(time.Millisecond, 0), func(c *Cluster) *time.Duration { return &c.ConnectTimeout }, doc{
 				name: "connect_timeout", def: "2s", zeroIsDefault: true, example: `"500ms"`,
 				help: "How long one attempt to connect may take, at least 1ms."}),
 			key(integer[int](0, maxAttempts), func(c *Cluster) *int { return &c.ConnectAttempts }, doc{
 				name: "connect_attempts", def: int64(3), zeroIsDefault: true, example: "1",
 				help: "Most attempts to connect, 1 to 16, each on another endpoint while there is one."}),
+			key(duration(time.Millisecond, maxDuration), func(c *Cluster) *time.Duration { return &c.SlowStart }, doc{
+				name: "slow_start", def: "0s", example: `"30s"`,
+				help: `How long an endpoint that comes up takes to reach its full weight, rising from little; "0s" gives it at once.`}),
+			key(number(0, 1, 0.5), func(c *Cluster) *float64 { return &c.PanicThreshold }, doc{
+				name: "panic_threshold", def: 0.5, example: "0.3",
+				help: "When the share of healthy endpoints falls below this, all are used, healthy or not: 0 to 1; 0 is never."}),
 			key(healthTable().kind(), func(c *Cluster) *Health { return &c.Health }, doc{
-				name: "health", example: `{ on_down = "keep" }`,
-				help: "What is made of endpoints that go down."}),
+				name: "health", example: `{ type = "http", path = "/healthz" }`,
+				help: "Health checks, and what is made of endpoints that go down. With any key but on_down, or with none, the endpoints are checked; without the table, or with on_down alone, they are not."}),
+			key(outlierTable().optional(), func(c *Cluster) *Outlier { return &c.Outlier }, doc{
+				name: "outlier", example: "{ consecutive_failures = 3 }",
+				help: "Ejects for a while the endpoints that fail real traffic. The table is enough, with or without keys."}),
+			key(limitsTable().kind(), func(c *Cluster) *Limits { return &c.Limits }, doc{
+				name: "limits", example: "{ max_connections = 10000 }",
+				help: "Circuit breaker: what the cluster takes at most, counted for the whole process."}),
 		},
 		check: checkCluster,
 	}
 }
 
-func healthTable() table[Health] {
-	return table[Health]{entries: []entry[Health]{
-		key(oneOf(Keep, Close), func(h *Health) *OnDown { return &h.OnDown }, doc{
-			name: "on_down", def: "", example: `"keep"`,
-			help: `What becomes of the UDP flows of an endpoint that refuses them (ICMP port unreachable): close moves a flow to another endpoint with its next datagram, keep leaves it where it is; "" is close. TCP sessions are kept. Health checks will go by this key as well, once there are some.`}),
-	}}
-}
-
-func endpointTable() table[Endpoint] {
-	return table[Endpoint]{
-		entries: []entry[Endpoint]{
-			key(endpointAddress(), func(e *Endpoint) *netip.AddrPort { return &e.Address }, doc{
-				name: "address", example: `"10.0.0.2:8080"`,
-				help: "IP address and port. Required."}),
-			key(integer[uint32](0, maxWeight), func(e *Endpoint) *uint32 { return &e.Weight }, doc{
-				name: "weight", def: int64(1), example: "2",
-				help: "Share of the connections, 0 to 65535; 0 gets none."}),
-			key(integer[int64](0, maxCount), func(e *Endpoint) *int64 { return &e.MaxConnections }, doc{
-				name: "max_connections", def: int64(0), example: "500",
-				help: "Most connections, or UDP flows, at once; 0 is no limit."}),
-			key(boolean(), func(e *Endpoint) *bool { return &e.Backup }, doc{
-				name: "backup", def: false, example: "true",
-				help: "Use it only when no other endpoint is available."}),
-			key(oneOf(Ready, Drain, Maint), func(e *Endpoint) *State { return &e.State }, doc{
-				name: "state", def: string(Ready), zeroIsDefault: true, example: `"drain"`,
-				help: "ready takes connections, drain finishes those it has, maint has none."}),
-			key(serverID(), func(e *Endpoint) *string { return &e.ServerID }, doc{
-				name: "server_id", def: "", example: `"0a1b"`,
-				help: "QUIC-LB server ID, 1 to 15 bytes, that the endpoint puts into its connection IDs in plain text (draft-ietf-quic-load-balancers); for listeners with udp.quic. In a cluster all are of one length and each is there once."}),
-		},
-	}
-}
-
-// endpoints is a list of tables, or of addresses that stand for a table with
-// nothing else.
-func endpoints() kind[[]Endpoint] {
-	t, address := endpointTable(), endpointAddress()
-	k := t.kind()
-	k.read = func(r *reader, at *keyPath, n *node) (Endpoint, bool) {
-		if n.table != nil {
-			if n.child("address") == nil {
-				r.missing(at, n, `an endpoint needs an address, such as address = "10.0.0.1:8080"`)
-			}
-			return t.read(r, at, n)
-		}
-		if _, ok := n.text(); !ok {
-			r.want(at, n, `an address such as "10.0.0.1:8080", or a table with one`)
-			return Endpoint{}, false
-		}
-		e, _ := t.read(r, at, &node{at: n.at, table: map[string]*node{}})
-		var ok bool
-		e.Address, ok = address.read(r, at, n)
-		return e, ok
-	}
-	l := listOf(k, `a list such as ["10.0.0.1:8080"]`)
-	l.name = "list of addresses and tables"
-	return l
-}
-
 func checkCluster(r *reader, at *keyPath, n *node, c *Cluster) {
-	if list := n.child("endpoints"); list == nil {
-		r.missing(at, n, `a cluster needs endpoints, such as endpoints = ["10.0.0.1:8080"]`)
-	} else if list.list != nil && len(list.list) == 0 {
-		r.say(at.key("endpoints"), list, "a cluster needs at least one endpoint")
-	}
+	checkSource(r, at, n, c)
 	if !c.Policy.Hashes() {
 		const only = "only %s and %s hash, and the policy is %s"
 		// A default that is spelled out says nothing wrong.
@@ -217,4 +135,30 @@ func checkCluster(r *reader, at *keyPath, n *node, c *Cluster) {
 		r.say(where, here, "%s is endpoints[%d] already", e.Address, first)
 	}
 	checkServerIDs(r, at, n, c)
+	c.Outlier.On = n.child("outlier") != nil
+	checkHealth(r, at.key("health"), n.child("health"), &c.Health)
 }
+
+// checkSource finds clusters that do not say, or say twice, where their
+// endpoints are. An empty list is none, so that an override can make room for
+// discover.
+func checkSource(r *reader, at *keyPath, n *node, c *Cluster) {
+	endpoints, discover := n.child("endpoints"), n.child("discover")
+	listed := endpoints != nil && (endpoints.list == nil || len(endpoints.list) > 0)
+	found := discover != nil && (discover.table == nil || given(discover.child("dns")) || given(discover.child("file")))
+	plain := discoverTable().defaults()
+	switch {
+	case listed && found:
+		r.say(at.key("discover"), discover, "a cluster has endpoints or discover, not both")
+	case found:
+	case discover != nil && (!listed || !reflect.DeepEqual(c.Discover, plain)):
+		r.missing(at.key("discover"), discover, `discover needs dns or file, such as dns = "web.internal:8080"`)
+	case endpoints == nil:
+		r.missing(at, n, `a cluster needs endpoints, such as endpoints = ["10.0.0.1:8080"], or discover, such as discover = { dns = "web.internal:8080" }`)
+	case !listed:
+		r.missing(at.key("endpoints"), endpoints, "a cluster needs at least one endpoint, or discover")
+	}
+}
+
+// given tells whether a key is there and not empty, right or wrong.
+func given(n *node) bool { return n != nil && n.scalar != "" }

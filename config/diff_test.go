@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -99,7 +100,7 @@ func emptied(c *Change) {
 // example differs from the defaults.
 func TestDiffSeesEveryKey(t *testing.T) {
 	for path, source := range examples(t) {
-		base := []Source{{Name: "f", Text: valid}, {Name: "base", Kind: TOML, Text: wants(path) + `clusters.web.endpoints = [{ address = "10.0.0.2:8080" }]`}}
+		base := []Source{{Name: "f", Text: valid}, {Name: "base", Kind: TOML, Text: wants(path) + found(path)}}
 		plain, err := Parse(base)
 		if err != nil {
 			t.Errorf("%s: without it: %v", path, err)
@@ -114,4 +115,15 @@ func TestDiffSeesEveryKey(t *testing.T) {
 			t.Errorf("%s: no difference is seen", path)
 		}
 	}
+}
+
+// found is where the endpoints of a configuration come from that has a key.
+func found(path string) string {
+	switch {
+	case path == "clusters.*.discover.file":
+		return `clusters.web = { endpoints = [], discover.file = "old.json" }`
+	case strings.HasPrefix(path, "clusters.*.discover"):
+		return `clusters.web = { endpoints = [], discover.dns = "old.internal:1" }`
+	}
+	return `clusters.web.endpoints = [{ address = "10.0.0.2:8080" }]`
 }

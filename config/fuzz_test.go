@@ -45,7 +45,7 @@ func sound(t *testing.T, s *Snapshot, err error, name string, lines int) {
 			}
 		}
 		for _, c := range s.Clusters {
-			if len(c.Endpoints) == 0 || c.ConnectAttempts == 0 || c.ConnectTimeout <= 0 {
+			if (len(c.Endpoints) == 0) != c.Discover.On() || c.ConnectAttempts == 0 || c.ConnectTimeout <= 0 {
 				t.Fatalf("not valid: %+v", c)
 			}
 			ids := make(map[string]bool)

@@ -52,8 +52,15 @@ type Listener struct {
 	// Buffer is the most bytes a session holds for a slow peer, per direction.
 	Buffer  int64
 	Balance Balance
-	TCP     TCP
-	UDP     UDP
+	// Allow is the networks that clients may come from, empty everywhere, and
+	// Deny those that they may not, whatever Allow says.
+	Allow, Deny []netip.Prefix
+	Rate        Rate
+	// MaxConnectionsPerSource bounds the sessions or flows of one client address
+	// with this listener; 0 does not.
+	MaxConnectionsPerSource int64
+	TCP                     TCP
+	UDP                     UDP
 }
 
 // TCP is the socket options of a listener's connections: listeners.NAME.tcp.
@@ -139,6 +146,18 @@ func listenerTable() table[Listener] {
 			key(oneOf(BalanceKernel), func(l *Listener) *Balance { return &l.Balance }, doc{
 				name: "balance", def: "kernel", zeroIsDefault: true, example: `"kernel"`,
 				help: "How new connections and flows are spread over the loops: by the kernel's hash."}),
+			key(listOf(prefix(), `a list of networks such as ["10.0.0.0/8"]`), func(l *Listener) *[]netip.Prefix { return &l.Allow }, doc{
+				name: "allow", example: `["10.0.0.0/8", "2001:db8::1"]`,
+				help: "Networks and addresses of the clients that are served; empty is all of them. Others are turned away and counted."}),
+			key(listOf(prefix(), `a list of networks such as ["10.0.0.0/8"]`), func(l *Listener) *[]netip.Prefix { return &l.Deny }, doc{
+				name: "deny", example: `["203.0.113.0/24"]`,
+				help: "Networks and addresses of clients that are turned away and counted, whatever allow says."}),
+			key(rateTable().kind(), func(l *Listener) *Rate { return &l.Rate }, doc{
+				name: "rate", example: `{ connections = "1000/s", per_source = "20/s" }`,
+				help: "How fast new connections and flows may come; what is above is turned away and counted."}),
+			key(integer[int64](0, maxCount), func(l *Listener) *int64 { return &l.MaxConnectionsPerSource }, doc{
+				name: "max_connections_per_source", def: int64(0), example: "100",
+				help: "Most connections or flows of one client address at once; 0 is no limit."}),
 			key(tcpTable().kind(), func(l *Listener) *TCP { return &l.TCP }, doc{
 				name: "tcp", example: `{ keepalive = "30s", congestion = "bbr" }`,
 				help: "Socket options of the listener's connections. TCP only."}),

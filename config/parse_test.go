@@ -44,6 +44,13 @@ func defaults() *Snapshot {
 		Clusters: []Cluster{{
 			Name: "web", Policy: RoundRobin, HashOn: SourceIP, ConnectTimeout: 2 * time.Second, ConnectAttempts: 3,
 			Endpoints: []Endpoint{{Address: netip.MustParseAddrPort("127.0.0.1:9000"), Weight: 1, State: Ready}},
+			Discover:  Discover{Refresh: 5 * time.Second, MaxRefresh: 5 * time.Minute, Mode: DiscoverAll}, PanicThreshold: 0.5,
+			Health: Health{
+				Interval: 2 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: time.Second, Rise: 2, Fall: 3,
+				Method: "GET", Path: "/healthz", ExpectStatus: []StatusRange{{200, 299}}, TLS: HealthTLS{Verify: true},
+			},
+			Outlier: Outlier{ConsecutiveFailures: 5, SuccessRateStdev: 1.9, Interval: 10 * time.Second, Ejection: 30 * time.Second, MaxEjection: 5 * time.Minute, MaxEjected: 0.1},
+			Limits:  Limits{PendingTimeout: time.Second},
 		}},
 	}
 }
@@ -182,6 +189,12 @@ address = "[::ffff:10.0.0.2]:5432"
 weight = 65535
 `)
 	addr, prefix := netip.MustParseAddrPort, netip.MustParsePrefix
+	plain := defaults().Clusters[0]
+	on := func(down OnDown) Health {
+		h := plain.Health
+		h.OnDown = down
+		return h
+	}
 	// What a UDP listener has of the keys that it doesn't look at.
 	udp := Listener{Protocol: ProtocolUDP, IdleTimeout: time.Minute, HalfCloseTimeout: 5 * time.Minute, Buffer: 65536, Balance: "kernel", TCP: TCP{Keepalive: 75 * time.Second}}
 	dns, quic, syslog := udp, udp, udp
@@ -203,9 +216,9 @@ weight = 65535
 		}},
 		Clusters: []Cluster{
 			{Name: "db", Policy: "round_robin", HashOn: "source_ip", ConnectTimeout: 2 * time.Second, ConnectAttempts: 3, Endpoints: []Endpoint{
-				{addr("10.0.0.1:5432"), 1, 0, false, "maint", ""}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready", ""}}, Health: Health{Close}},
+				{addr("10.0.0.1:5432"), 1, 0, false, "maint", "", 0}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready", "", 0}}, Health: on(Close), Discover: plain.Discover, PanicThreshold: 0.5, Outlier: plain.Outlier, Limits: plain.Limits},
 			{Name: "web", Policy: "maglev", HashOn: "source", HashBalance: 1.25, ConnectTimeout: 100 * time.Millisecond, ConnectAttempts: 16, Endpoints: []Endpoint{
-				{addr("10.0.0.1:8080"), 1, 0, false, "ready", ""}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain", "0a1b"}}, Health: Health{Keep}},
+				{addr("10.0.0.1:8080"), 1, 0, false, "ready", "", 0}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain", "0a1b", 0}}, Health: on(Keep), Discover: plain.Discover, PanicThreshold: 0.5, Outlier: plain.Outlier, Limits: plain.Limits},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

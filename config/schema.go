@@ -53,6 +53,7 @@ type entry[T any] struct {
 type table[T any] struct {
 	entries []entry[T]
 	check   func(r *reader, at *keyPath, n *node, v *T) // after all keys are read; may be nil
+	on      func(*T) *bool                              // whether the table is there, of an optional one
 }
 
 // key makes the entry for a value of kind k that lives in field.
@@ -92,7 +93,10 @@ func key[T, V any](k kind[V], field func(*T) *V, d doc) entry[T] {
 			}
 			below := k.changed(a, b)
 			for i := range below {
-				below[i] = join(d.name, below[i])
+				if below[i] != "" { // else it is the table itself that came or went
+					below[i] = "." + below[i]
+				}
+				below[i] = d.name + below[i]
 			}
 			return below
 		},
@@ -159,6 +163,28 @@ func (t table[T]) changed(old, new *T) []string {
 // kind makes a table a value of another table.
 func (t table[T]) kind() kind[T] {
 	return kind[T]{name: "table", section: true, read: t.read, describe: t.describe, changed: t.changed}
+}
+
+// optional is a table that means something by being there, even empty; the
+// table around it sets on.
+func (t table[T]) optional() kind[T] {
+	k := t.kind()
+	k.read = func(r *reader, at *keyPath, n *node) (T, bool) {
+		if n.scalar == true { // "tls = true" means the table with its defaults
+			var v T
+			r.want(at, n, "a table of keys, which may be empty").Suggestion = "{}"
+			return v, false
+		}
+		return t.read(r, at, n)
+	}
+	k.changed = func(old, new *T) []string {
+		all := t.changed(old, new)
+		if *t.on(old) != *t.on(new) {
+			all = append(all, "")
+		}
+		return all
+	}
+	return k
 }
 
 // named is a table of tables, each under a name of the user's: [listeners.web].

@@ -25,7 +25,7 @@ func boolean() kind[bool] {
 }
 
 // integer is a whole number of least to most.
-func integer[V int | int64 | uint32](least, most int64) kind[V] {
+func integer[V int | int64 | uint32 | uint16](least, most int64) kind[V] {
 	what := fmt.Sprintf("a whole number of %d to %d", least, most)
 	if most == math.MaxInt64 {
 		what = fmt.Sprintf("a whole number of %d or more", least)
@@ -54,6 +54,30 @@ func ratio(least float64) kind[float64] {
 		}
 		if !ok || v != 0 && !(v >= least) || math.IsInf(v, 0) {
 			r.want(at, n, fmt.Sprintf("0 or a number of %s or more", literal(least)))
+			return 0, false
+		}
+		return v, true
+	}}
+}
+
+// number is a number of least to most, such as like.
+func number(least, most, like float64) kind[float64] {
+	what := fmt.Sprintf("a number of %g to %g, such as %g", least, most, like)
+	return kind[float64]{name: "number", read: func(r *reader, at *keyPath, n *node) (float64, bool) {
+		v, ok := n.scalar.(float64)
+		if whole, isWhole := n.scalar.(int64); isWhole {
+			v, ok = float64(whole), true
+		}
+		if !ok || !(v >= least && v <= most) {
+			i := r.want(at, n, what)
+			text, _ := n.scalar.(string)
+			percent, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(text, "%")), 64)
+			if ok {
+				percent, err = v, nil
+			}
+			if err == nil && most == 1 && percent > 1 && percent <= 100 {
+				i.Suggestion = strconv.FormatFloat(percent/100, 'g', -1, 64)
+			}
 			return 0, false
 		}
 		return v, true
