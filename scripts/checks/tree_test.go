@@ -93,10 +93,12 @@ func TestLayers(t *testing.T) {
 // The pure packages reach nothing but their arguments.
 func TestPure(t *testing.T) {
 	forbidden := map[string][]string{
-		"weir/lb":      {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
-		"weir/config":  {"net", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
-		"weir/l4/flow": {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
-		"weir/l4/quic": {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/lb":         {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/config":     {"net", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/l4/flow":    {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/l4/quic":    {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/lb/health":  {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/lb/outlier": {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
 	}
 	seen := 0
 	for _, p := range packages(t) {
