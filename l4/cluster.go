@@ -2,31 +2,11 @@ package l4
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
-	"weir/eventloop"
 	"weir/lb"
 )
-
-// Endpoint is one address of one cluster as layer 4 sees it. It lives as long as a session or a cluster refers to it and
-// survives changes of its cluster: its counters and the balancer's view of it go on.
-type Endpoint struct {
-	Address netip.AddrPort
-	Balance *lb.Endpoint
-	Loops   []EndpointCounters // by loop
-	socket  eventloop.Sockaddr
-}
-
-// NewEndpoint returns an endpoint without sessions, for a process of so many loops.
-func NewEndpoint(addr netip.AddrPort, loops int) *Endpoint {
-	return &Endpoint{
-		Address: addr, Balance: lb.NewEndpoint(addr),
-		Loops: make([]EndpointCounters, loops), socket: eventloop.NewSockaddr(addr),
-	}
-}
-
-// Socket returns the address in the kernel's form.
-func (e *Endpoint) Socket() *eventloop.Sockaddr { return &e.socket }
 
 // HashOn is what of a client the hashing policies hash.
 type HashOn uint8
@@ -45,14 +25,110 @@ func (h HashOn) Hash(client netip.AddrPort) uint64 {
 	return lb.HashAddr(client.Addr())
 }
 
-// Cluster is one state of one cluster: immutable, replaced whole when the configuration changes. Sessions keep the one they began with.
+// Cluster is one state of one cluster: replaced whole when its configuration changes, and immutable but for its Set, which changes as endpoints go
+// down and come back. Sessions keep the one they began with.
 type Cluster struct {
 	Name           string
-	Set            *lb.Set
-	Endpoints      []*Endpoint // Endpoints[i] is Set.Member(i)
+	Endpoints      []*Endpoint // Endpoints[i] is member i of every Set
 	HashOn         HashOn
-	ConnectTimeout time.Duration     // for each attempt
-	Attempts       int               // connect attempts for a session, at least 1
-	KeepFlows      bool              // a flow whose endpoint refuses its datagrams stays with it, instead of moving to another
-	Loops          []ClusterCounters // by loop; goes on when the cluster is replaced
+	ConnectTimeout time.Duration // for each attempt
+	Attempts       int           // connect attempts for a session, at least 1
+	KeepFlows      bool          // a flow whose endpoint refuses its datagrams, or goes down, stays with it instead of moving to another
+	Limits         Limits
+
+	// What goes on when the cluster is replaced.
+	Places *Places
+	Loops  []ClusterCounters // by loop
+
+	set atomic.Pointer[lb.Set]
+}
+
+// NewCluster returns a cluster in a process of so many loops, which connects once for a session and sets no limits. Endpoints[i] is member i of the set.
+func NewCluster(name string, endpoints []*Endpoint, set *lb.Set, loops int) *Cluster {
+	c := &Cluster{Name: name, Endpoints: endpoints, Attempts: 1, Places: new(Places), Loops: make([]ClusterCounters, loops)}
+	c.begin(set)
+	return c
+}
+
+// Next returns the successor of c, with other endpoints. What else it is to be the caller sets; until then it is as c.
+func (c *Cluster) Next(endpoints []*Endpoint, set *lb.Set) *Cluster {
+	next := &Cluster{
+		Name: c.Name, Endpoints: endpoints, HashOn: c.HashOn, ConnectTimeout: c.ConnectTimeout, Attempts: c.Attempts, KeepFlows: c.KeepFlows,
+		Limits: c.Limits, Places: c.Places, Loops: c.Loops,
+	}
+	next.begin(set)
+	return next
+}
+
+func (c *Cluster) begin(set *lb.Set) {
+	for _, e := range c.Endpoints {
+		e.places = c.Places
+	}
+	c.set.Store(set)
+}
+
+// Set returns the set that is picked from now.
+func (c *Cluster) Set() *lb.Set { return c.set.Load() }
+
+// Publish has all loops pick from another set of the same members, in the same order, from now on. Who waits for a place looks again.
+func (c *Cluster) Publish(set *lb.Set) {
+	c.set.Store(set)
+	c.Places.wakeAll()
+}
+
+// Verdict is how a Pick ended.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Picked        Verdict = iota // a place was taken on the endpoint returned
+	NoneUsable                   // no endpoint takes new connections
+	EndpointsBusy                // all endpoints stand at their max_connections
+	ClusterBusy                  // the cluster stands at its limits.max_connections
+)
+
+// Pick takes a place of the cluster and one on an endpoint, or neither; the endpoint's Release gives both back. It doesn't allocate or lock.
+func (c *Cluster) Pick(r *lb.Request) (int, Verdict) {
+	most := c.Limits.MaxConnections
+	if !Below(c.Places.Active(), most) {
+		return -1, ClusterBusy
+	}
+	i, v := c.Set().Pick(r)
+	switch v {
+	case lb.NoEndpoint:
+		return -1, NoneUsable
+	case lb.Full:
+		return -1, EndpointsBusy
+	}
+	if !take(&c.Places.active, 1, most) {
+		c.Endpoints[i].Balance.Release()
+		return -1, ClusterBusy
+	}
+	return i, Picked
+}
+
+// PickToMove is Pick for a connection of the cluster that moves: it gives the places that it has back as soon as it has others, and is not to fail for
+// a place that it has.
+func (c *Cluster) PickToMove(r *lb.Request) (int, Verdict) {
+	i, v := c.Set().Pick(r)
+	switch v {
+	case lb.NoEndpoint:
+		return -1, NoneUsable
+	case lb.Full:
+		return -1, EndpointsBusy
+	}
+	c.Places.active.Add(1)
+	return i, Picked
+}
+
+// Take takes a place of the cluster and one on endpoint i, whatever its state, or neither: for what belongs to it already.
+func (c *Cluster) Take(i int) bool {
+	if !take(&c.Places.active, 1, c.Limits.MaxConnections) {
+		return false
+	}
+	if !c.Set().Take(i) {
+		c.Places.active.Add(-1)
+		return false
+	}
+	return true
 }

@@ -80,11 +80,17 @@ type ListenerCounters struct {
 
 // ClusterCounters are what one loop counts of one cluster.
 type ClusterCounters struct {
-	NoEndpoint  atomic.Uint64 // connections for which no endpoint was ready
-	Full        atomic.Uint64 // connections for which all endpoints stood at their max_connections
-	Retries     atomic.Uint64 // connect attempts after the first one of a session
-	ConnectTime Histogram
-	_           padding
+	NoEndpoint     atomic.Uint64 // connections for which no endpoint was ready
+	Full           atomic.Uint64 // connections refused because all endpoints stood at their max_connections
+	ClusterFull    atomic.Uint64 // connections refused because the cluster stood at its max_connections
+	PendingFull    atomic.Uint64 // connections refused because max_pending waited already
+	PendingTimeout atomic.Uint64 // connections that have waited for a place for pending_timeout
+	Waited         atomic.Uint64 // connections that had to wait for a place
+	Retries        atomic.Uint64 // connect attempts after the first one of a session
+	RetriesRefused atomic.Uint64 // connections that ended because max_retries or retry_budget left no other attempt
+	ConnectTime    Histogram
+	WaitTime       Histogram // of those that got a place after waiting
+	_              padding
 }
 
 // EndpointCounters are what one loop counts of one endpoint.
@@ -97,5 +103,6 @@ type EndpointCounters struct {
 	TimedOut      atomic.Uint64 // no answer within connect_timeout, or ETIMEDOUT
 	ConnectErrors atomic.Uint64 // any other failure to connect; of UDP: other ICMP errors, too
 	Resets        atomic.Uint64 // sessions that the endpoint reset
+	Early         atomic.Uint64 // those of them that it reset before its first byte
 	_             padding
 }

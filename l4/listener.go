@@ -1,10 +1,16 @@
 package l4
 
-import "sync/atomic"
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"weir/l4/access"
+)
 
 // Listener is a listener as the whole process sees it. It survives every change of its settings.
 type Listener struct {
 	Name  string
+	Gate  *access.Gate
 	Loops []ListenerCounters // by loop
 
 	_      [64]byte
@@ -14,7 +20,7 @@ type Listener struct {
 
 // NewListener returns a listener without sessions, for a process of so many loops.
 func NewListener(name string, loops int) *Listener {
-	return &Listener{Name: name, Loops: make([]ListenerCounters, loops)}
+	return &Listener{Name: name, Gate: access.NewGate(rand.Uint64()), Loops: make([]ListenerCounters, loops)}
 }
 
 // Active returns the sessions or flows of the listener over all loops.

@@ -1,5 +1,7 @@
 package l4
 
+import "weir/l4/access"
+
 // CloseReason says who ended a session or a flow, and when. Each ends with exactly one.
 type CloseReason uint8
 
@@ -25,13 +27,25 @@ const (
 	NoCluster      // no route matched and the listener has no cluster
 	NoEndpoint     // no endpoint of the cluster takes new connections
 	EndpointsFull  // all endpoints of the cluster stand at their max_connections
+	ClusterFull    // the cluster stands at its limits.max_connections
+	PendingFull    // so many wait for a place of the cluster already: limits.max_pending
+	PendingTimeout // waited limits.pending_timeout for a place of the cluster
+	RetryLimit     // the connect attempt failed, and limits.max_retries or retry_budget left no other
 	NoDescriptors  // the process had no descriptor for the endpoint's socket
+
+	// Not let in.
+	Denied            // the client's address is in deny, or not in allow
+	RateLimited       // the listener stands at rate.connections
+	SourceRateLimited // the client stands at rate.per_source
+	SourceLimit       // the client stands at max_connections_per_source
 
 	// weir's own doing.
 	IdleTimeout      // idle_timeout without a byte, or a datagram
 	HalfCloseTimeout // half_close_timeout without a byte after one side's FIN
 	MaxDuration      // max_duration is over
 	Displaced        // idle, and gave way to a new client at the process's max_connections
+	EndpointDown     // its endpoint went down, in a cluster with on_down = "close"
+	Overloaded       // idle, and ended because the process ran short of descriptors or memory
 	Drained          // ended by a drain: shutdown, or its listener or endpoint was removed
 	Internal         // a system call failed in a way that has no name here
 
@@ -42,8 +56,9 @@ var reasonNames = [NumReasons]string{
 	"downstream_closed", "upstream_closed", "answered",
 	"downstream_reset", "upstream_reset", "upstream_refused", "downstream_lost", "upstream_lost",
 	"downstream_gone", "connect_refused", "connect_timeout", "connect_failed",
-	"no_cluster", "no_endpoint", "endpoints_full", "no_descriptors",
-	"idle_timeout", "half_close_timeout", "max_duration", "displaced", "drained", "internal",
+	"no_cluster", "no_endpoint", "endpoints_full", "cluster_full", "pending_full", "pending_timeout", "retry_limit", "no_descriptors",
+	"denied", "rate_limited", "source_rate_limited", "source_limit",
+	"idle_timeout", "half_close_timeout", "max_duration", "displaced", "endpoint_down", "overloaded", "drained", "internal",
 }
 
 // String returns the name that counters and logs use.
@@ -55,4 +70,19 @@ func (r CloseReason) String() string {
 }
 
 // Refusal reports whether the session never reached an endpoint for a reason on weir's or the endpoints' side.
-func (r CloseReason) Refusal() bool { return r >= ConnectRefused && r <= NoDescriptors }
+func (r CloseReason) Refusal() bool { return r >= ConnectRefused && r <= SourceLimit }
+
+// ReasonOf is why a connection ends that was not let in.
+func ReasonOf(r access.Refusal) CloseReason {
+	switch r {
+	case access.Denied:
+		return Denied
+	case access.RateLimited:
+		return RateLimited
+	case access.SourceRateLimited:
+		return SourceRateLimited
+	case access.SourceLimit:
+		return SourceLimit
+	}
+	return Internal
+}

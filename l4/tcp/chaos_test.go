@@ -126,17 +126,17 @@ func (r *rig) change(rng *rand.Rand) {
 	set.HalfCloseTimeout = time.Duration(rng.IntN(3)) * 20 * time.Millisecond
 	set.IdleTimeout = time.Duration(rng.IntN(3)) * 50 * time.Millisecond
 	set.MaxDuration = time.Duration(rng.IntN(3)) * 80 * time.Millisecond
-	next := *r.cluster
-	members := make([]lb.Member, len(next.Endpoints))
-	for i, e := range next.Endpoints {
+	members := make([]lb.Member, len(r.cluster.Endpoints))
+	for i, e := range r.cluster.Endpoints {
 		members[i] = lb.Member{Endpoint: e.Balance, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(6))}
 	}
-	var err error
-	if next.Set, err = r.cluster.Set.Next(lb.Options{Policy: lb.Policy(rng.IntN(3))}, members); err != nil {
+	changed, err := r.cluster.Set().Next(lb.Options{Policy: lb.Policy(rng.IntN(3))}, members)
+	if err != nil {
 		r.t.Error(err)
 		return
 	}
-	if set.Routes.Default = (l4.Target{Clusters: []*l4.Cluster{&next}}); rng.IntN(10) == 0 {
+	next := r.cluster.Next(r.cluster.Endpoints, changed)
+	if set.Routes.Default = (l4.Target{Clusters: []*l4.Cluster{next}}); rng.IntN(10) == 0 {
 		set.Routes.Default = l4.Target{}
 	}
 	leaving := next.Endpoints[rng.IntN(len(next.Endpoints))]

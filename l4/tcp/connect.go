@@ -20,12 +20,17 @@ const (
 
 // attempt is what a session needs only until it is connected.
 type attempt struct {
-	cluster *l4.Cluster
-	request lb.Request
-	began   int64 // loop time of the present attempt, ns
-	number  int   // attempts so far
-	index   int   // the member being tried, none or waited
-	last    l4.CloseReason
+	cluster  *l4.Cluster
+	request  lb.Request
+	began    int64 // loop time of the present attempt, ns
+	number   int   // attempts so far
+	index    int   // the member being tried, none, waited or pending
+	session  uint32
+	retrying bool // the present attempt has a place among the cluster's retries
+	waiting  bool // has entered the queue for a place
+	since    int64
+	last     l4.CloseReason
+	waiter   l4.Waiter
 }
 
 // beginConnecting starts the first attempt.
@@ -33,7 +38,7 @@ func (p *Proxy) beginConnecting(s *session, i uint32, c *l4.Cluster, client neti
 	var a *attempt
 	s.attempt, a = p.attempts.Get()
 	s.attempt++ // 0 means none
-	*a = attempt{cluster: c, index: none, last: l4.NoEndpoint}
+	*a = attempt{cluster: c, index: none, session: i, last: l4.NoEndpoint, waiter: a.waiter}
 	a.request.Rand = p.rand
 	a.request.Hash = c.HashOn.Hash(client)
 	p.tryNext(s, i, a)
@@ -42,7 +47,10 @@ func (p *Proxy) beginConnecting(s *session, i uint32, c *l4.Cluster, client neti
 // leaveAttempt gives the attempt's record back.
 func (p *Proxy) leaveAttempt(s *session) {
 	if s.attempt != 0 {
-		p.attempts.At(s.attempt - 1).cluster = nil
+		a := p.attempts.At(s.attempt - 1)
+		p.giveRetry(a)
+		p.stopWaiting(a)
+		a.cluster = nil
 		p.attempts.Put(s.attempt - 1)
 		s.attempt = 0
 	}
@@ -51,29 +59,28 @@ func (p *Proxy) leaveAttempt(s *session) {
 // tryNext picks endpoints and begins to connect until one attempt is under way or none is left.
 func (p *Proxy) tryNext(s *session, i uint32, a *attempt) {
 	for a.number < a.cluster.Attempts {
-		index, verdict := a.cluster.Set.Pick(&a.request)
-		switch verdict {
-		case lb.NoEndpoint:
-			a.cluster.Loops[p.id].NoEndpoint.Add(1)
-			p.abort(s, i, l4.NoEndpoint)
-			return
-		case lb.Full:
-			a.cluster.Loops[p.id].Full.Add(1)
-			p.abort(s, i, l4.EndpointsFull)
+		index, reason, ok := p.pick(s, i, a)
+		if !ok {
+			if reason != stillWaits {
+				p.abort(s, i, reason)
+			}
 			return
 		}
 		s.endpoint = a.cluster.Endpoints[index]
 		s.counters = &s.endpoint.Loops[p.id]
 		if a.request.Tried.Has(index) && a.index != waited {
 			// All were tried: wait a little, on no endpoint's account.
-			s.endpoint.Balance.Release()
+			s.endpoint.Release()
 			s.endpoint, s.counters = nil, nil
+			p.stopWaiting(a)
 			p.backOff(s, i, a)
 			return
 		}
-		if a.number > 0 {
-			a.cluster.Loops[p.id].Retries.Add(1)
+		if a.number > 0 && !p.takeRetry(a) {
+			p.abort(s, i, l4.RetryLimit)
+			return
 		}
+		p.gotPlace(a)
 		a.number++
 		a.index = index
 		a.began = p.loop.Now()
@@ -92,8 +99,9 @@ func (p *Proxy) tryNext(s *session, i uint32, a *attempt) {
 
 // Values of attempt.index that are no member.
 const (
-	none   = -1
-	waited = -2 // the backoff is over
+	none    = -1
+	waited  = -2 // the backoff is over
+	pending = -3 // it waits for a place
 )
 
 // connect begins a connection to the session's endpoint.
@@ -120,24 +128,49 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 	switch e {
 	case unix.ECONNREFUSED, unix.ECONNRESET:
 		s.counters.Refused.Add(1)
+		s.endpoint.Conduct.Failed()
 		a.last = l4.ConnectRefused
 	case unix.ETIMEDOUT:
 		s.counters.TimedOut.Add(1)
+		s.endpoint.Conduct.Failed()
 		a.last = l4.ConnectTimeout
 	case unix.EMFILE, unix.ENFILE:
 		p.pause(s.on, forDescriptors)
 		a.last = l4.NoDescriptors
+	case unix.EADDRNOTAVAIL, unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS: // weir's side has no port or no memory
+		s.counters.ConnectErrors.Add(1)
+		a.last = l4.ConnectFailed
 	default:
 		s.counters.ConnectErrors.Add(1)
+		s.endpoint.Conduct.Failed()
 		a.last = l4.ConnectFailed
 	}
 	if s.sides[upstream].fd >= 0 {
 		p.loop.Close(s.sides[upstream].tok)
 		s.sides[upstream] = stream{fd: -1}
 	}
-	s.endpoint.Balance.Release()
+	p.giveRetry(a)
+	s.endpoint.Release()
 	s.endpoint, s.counters = nil, nil
 	a.index = none
+}
+
+// takeRetry takes a place among the cluster's retries, if there is one.
+func (p *Proxy) takeRetry(a *attempt) bool {
+	c := a.cluster
+	if a.retrying = c.Places.TakeRetry(&c.Limits); !a.retrying {
+		c.Loops[p.id].RetriesRefused.Add(1)
+		return false
+	}
+	c.Loops[p.id].Retries.Add(1)
+	return true
+}
+
+func (p *Proxy) giveRetry(a *attempt) {
+	if a.retrying {
+		a.retrying = false
+		a.cluster.Places.GiveRetry()
+	}
 }
 
 // backOff waits before an endpoint is tried for the second time.
@@ -179,9 +212,14 @@ func (p *Proxy) connectingReady(s *session, i uint32, side int, ev eventloop.Eve
 // connectExpired ends the present attempt, or the wait before the next one.
 func (p *Proxy) connectExpired(s *session, i uint32) {
 	a := p.attempts.At(s.attempt - 1)
-	if a.index >= 0 {
+	switch {
+	case a.index >= 0:
 		p.giveUpEndpoint(s, a, unix.ETIMEDOUT)
-	} else {
+	case a.index == pending:
+		a.cluster.Loops[p.id].PendingTimeout.Add(1)
+		p.abort(s, i, l4.PendingTimeout)
+		return
+	default:
 		a.index = waited
 	}
 	p.tryNext(s, i, a)

@@ -35,10 +35,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cluster := &l4.Cluster{
-		Name: "web", Set: set, Endpoints: []*l4.Endpoint{endpoint},
-		ConnectTimeout: time.Second, Attempts: 1, Loops: make([]l4.ClusterCounters, 1),
-	}
+	cluster := l4.NewCluster("web", []*l4.Endpoint{endpoint}, set, 1)
+	cluster.ConnectTimeout = time.Second
 	settings := &tcp.Settings{Routes: l4.Routes{Default: l4.Target{Clusters: []*l4.Cluster{cluster}}}}
 
 	loop, err := eventloop.New(eventloop.Options{})

@@ -7,6 +7,7 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/access"
 )
 
 // Settings are what a listener does with its connections: immutable, replaced whole when the configuration changes. A
@@ -18,6 +19,7 @@ type Settings struct {
 	HalfCloseTimeout time.Duration // 0 = never
 	MaxDuration      time.Duration // 0 = never
 	MaxConnections   int64         // over the whole process; 0 = no limit
+	Access           *access.Rules // who may come in; nil = all
 	UserTimeout      time.Duration // of the endpoint's socket; 0 = the kernel's
 	Keepalive        time.Duration // of the endpoint's socket; 0 = off
 }
@@ -135,7 +137,7 @@ func noDescriptor(e unix.Errno) bool { return e == unix.EMFILE || e == unix.ENFI
 
 // takePlaces takes a place of the listener and one of the process, or neither.
 func (p *Proxy) takePlaces(ln *listening) bool {
-	if !ln.listener.Take(ln.settings.MaxConnections) {
+	if p.stage >= l4.StageRefuse || !ln.listener.Take(ln.settings.MaxConnections) {
 		return false
 	}
 	if !p.shared.Take(l4.SessionDescriptors) {
@@ -147,7 +149,7 @@ func (p *Proxy) takePlaces(ln *listening) bool {
 
 // displaceFor ends an idle session of this loop, if it is the process's limit that stands in the way, and takes places.
 func (p *Proxy) displaceFor(ln *listening) bool {
-	if most := ln.settings.MaxConnections; most > 0 && ln.listener.Active() >= most {
+	if most := ln.settings.MaxConnections; p.stage >= l4.StageRefuse || most > 0 && ln.listener.Active() >= most {
 		return false
 	}
 	return p.displace() && p.takePlaces(ln)
@@ -192,7 +194,7 @@ func (p *Proxy) pause(ln *listening, w want) {
 	p.limited++
 	p.shared.Waiting(p.id, true)
 	// A place that another loop gave back before it could see that this one waits has woken nobody.
-	if l4.Below(ln.listener.Active(), ln.settings.MaxConnections) && !p.shared.Full() {
+	if p.stage < l4.StageRefuse && l4.Below(ln.listener.Active(), ln.settings.MaxConnections) && !p.shared.Full() {
 		p.resume(ln)
 	}
 }

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"net/netip"
+
 	"weir/eventloop"
 	"weir/l4"
 	"weir/lb"
@@ -31,15 +33,20 @@ type Proxy struct {
 	acceptTimer eventloop.HandlerID
 	timer       eventloop.HandlerID
 	drainTimer  eventloop.HandlerID
+	sweepTimer  eventloop.HandlerID
 
 	// The loop's own.
 	listening []*listening // by index; nil = free
 	sessions  eventloop.Slab[session]
 	attempts  eventloop.Slab[attempt]
+	sources   eventloop.Slab[netip.Addr] // of sessions that are counted by source
 	rand      *lb.Rand
 	peer      eventloop.Sockaddr
 	limited   int // listeners that wait for a place
 	drains    []drain
+	stage     l4.Stage
+	sweeping  bool
+	swept     uint32 // the session that the sweep has come to
 	deferred  []deferral
 	room      []byte               // of deferred reads
 	outgoing  []eventloop.Outgoing // their writes; empty between batches
@@ -67,6 +74,7 @@ func New(o Options) *Proxy {
 	p.acceptTimer = o.Loop.HandleTimers(acceptor{p})
 	p.timer = o.Loop.HandleTimers(deadlines{p})
 	p.drainTimer = o.Loop.HandleTimers(drainer{p})
+	p.sweepTimer = o.Loop.HandleTimers(sweeper{p})
 	o.Shared.OnPlace(o.ID, func() { _ = p.loop.Post(p.resumeFn) }) // a loop that has stopped waits for nothing
 	return p
 }

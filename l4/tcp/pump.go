@@ -160,8 +160,9 @@ func (p *Proxy) mute(src *stream) {
 // took notes that bytes have come from a side.
 func (p *Proxy) took(s *session, from int) {
 	s.active = p.loop.Now()
-	if from == upstream {
+	if from == upstream && !s.answered {
 		s.answered = true
+		s.endpoint.Conduct.Succeeded()
 	}
 }
 

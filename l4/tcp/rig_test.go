@@ -102,7 +102,7 @@ func newRig(t testing.TB, o rigOptions, addrs ...string) *rig {
 
 func newCluster(t testing.TB, o rigOptions, addrs []string) *l4.Cluster {
 	t.Helper()
-	c := &l4.Cluster{Name: "rig", ConnectTimeout: o.timeout, Attempts: max(o.attempts, 1), Loops: make([]l4.ClusterCounters, o.loops)}
+	var endpoints []*l4.Endpoint
 	members := o.members
 	if members == nil {
 		for range addrs {
@@ -111,14 +111,15 @@ func newCluster(t testing.TB, o rigOptions, addrs []string) *l4.Cluster {
 	}
 	for i, a := range addrs {
 		e := l4.NewEndpoint(netip.MustParseAddrPort(a), o.loops)
-		c.Endpoints = append(c.Endpoints, e)
+		endpoints = append(endpoints, e)
 		members[i].Endpoint = e.Balance
 	}
 	set, err := lb.NewSet(lb.Options{Policy: o.policy}, members)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Set = set
+	c := l4.NewCluster("rig", endpoints, set, o.loops)
+	c.ConnectTimeout, c.Attempts = o.timeout, max(o.attempts, 1)
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/access"
 )
 
 // The sides of a session. Direction d of bytes goes from side d to side 1-d.
@@ -64,9 +65,10 @@ type session struct {
 	active   int64 // loop time of the last byte, ns
 	attempt  uint32
 	state    state
-	firstFIN uint8 // side + 1; 0 = none yet
-	answered bool  // the endpoint has sent a byte
-	kept     bool  // the endpoint's socket has its keepalive
+	firstFIN uint8  // side + 1; 0 = none yet
+	answered bool   // the endpoint has sent a byte
+	source   uint32 // place of the client's address + 1, where it is counted by source; 0 = it isn't
+	kept     bool   // the endpoint's socket has its keepalive
 }
 
 // streams takes the events of both sides' sockets; arg is the session's index doubled, plus the side.
@@ -122,12 +124,13 @@ func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort) {
 	p.counters.Sessions.Add(1)
 	p.counters.Active.Add(1)
 
+	if why := p.admit(s, client.Addr()); why != access.None {
+		p.turnAway(s, i, l4.ReasonOf(why))
+		return
+	}
 	tok, err := p.loop.Register(fd, p.streaming, i<<1|downstream, streamEvents)
 	if err != nil {
-		eventloop.SetAbort(fd)
-		_ = unix.Close(fd)
-		s.sides[downstream].fd = -1
-		p.end(s, i, l4.Internal)
+		p.turnAway(s, i, l4.Internal)
 		return
 	}
 	s.sides[downstream].tok = tok
@@ -137,6 +140,25 @@ func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort) {
 		return
 	}
 	p.beginConnecting(s, i, cluster, client)
+}
+
+// admit asks whether the client may come in, and counts it by its source if there is a rule about that.
+func (p *Proxy) admit(s *session, client netip.Addr) access.Refusal {
+	why, counted := s.on.listener.Gate.Enter(s.settings.Access, client, p.loop.Now())
+	if counted {
+		i, a := p.sources.Get()
+		*a, s.source = client, i+1
+	}
+	return why
+}
+
+// turnAway ends a session whose client's socket isn't registered, with a reset.
+func (p *Proxy) turnAway(s *session, i uint32, reason l4.CloseReason) {
+	fd := int(s.sides[downstream].fd)
+	eventloop.SetAbort(fd)
+	_ = unix.Close(fd)
+	s.sides[downstream].fd = -1
+	p.end(s, i, reason)
 }
 
 // streamEvents is what a stream socket is registered for, once.
@@ -218,12 +240,14 @@ func (p *Proxy) end(s *session, i uint32, reason l4.CloseReason) {
 	}
 	p.leaveAttempt(s)
 	if s.endpoint != nil {
-		if reason == l4.UpstreamReset || reason == l4.UpstreamRefused {
-			s.counters.Resets.Add(1)
-		}
-		s.endpoint.Balance.Release()
+		p.judgeEnd(s, reason)
+		s.endpoint.Release()
 	}
 	ln := s.on
+	if s.source != 0 {
+		ln.listener.Gate.Leave(*p.sources.At(s.source - 1))
+		p.sources.Put(s.source - 1)
+	}
 	ln.counters.Closed[reason].Add(1)
 	ln.counters.Duration.Observe(time.Duration(p.loop.Now() - s.started))
 	ln.counters.Active.Add(-1)
@@ -235,4 +259,24 @@ func (p *Proxy) end(s *session, i uint32, reason l4.CloseReason) {
 	p.forgetListening(ln)
 	ln.listener.Give()
 	p.shared.Give(l4.SessionDescriptors)
+}
+
+// judgeEnd counts what the end of a session says of its endpoint.
+func (p *Proxy) judgeEnd(s *session, reason l4.CloseReason) {
+	switch reason {
+	case l4.UpstreamReset:
+		s.counters.Resets.Add(1)
+	case l4.UpstreamRefused:
+		s.counters.Resets.Add(1)
+		s.counters.Early.Add(1)
+		s.endpoint.Conduct.Failed()
+	case l4.UpstreamLost:
+		if !s.answered {
+			s.endpoint.Conduct.Failed()
+		}
+	case l4.DownstreamClosed, l4.UpstreamClosed:
+		if !s.answered { // it had nothing to say
+			s.endpoint.Conduct.Succeeded()
+		}
+	}
 }

@@ -35,7 +35,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cluster := &l4.Cluster{Name: "dns", Set: set, Endpoints: []*l4.Endpoint{endpoint}, Attempts: 1, Loops: make([]l4.ClusterCounters, 1)}
+	cluster := l4.NewCluster("dns", []*l4.Endpoint{endpoint}, set, 1)
 
 	sockets, err := eventloop.ListenDatagrams(eventloop.DatagramOptions{Addr: netip.MustParseAddrPort("127.0.0.1:0")}, 1)
 	if err != nil {

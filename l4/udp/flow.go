@@ -6,6 +6,7 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/access"
 	"weir/l4/flow"
 	"weir/lb"
 )
@@ -29,15 +30,28 @@ type state struct {
 	answered bool // had all its answers, and ends with the turn unless its client asks more
 	lost     bool // has no endpoint any more, and ends with the turn
 	moves    bool // goes to another endpoint with its next datagram
+	counted  bool // by its source
 	direct   bool // not a flow: an endpoint of a per_packet listener
+}
+
+// admit asks whether the client may come in. counted: it is counted by its source, and has to Leave the listener's Gate.
+func (p *Proxy) admit(on *listening, from *eventloop.Sockaddr) (counted bool, drop l4.Drop, ok bool) {
+	if on.settings.Access == nil {
+		return false, 0, true
+	}
+	why, counted := on.listener.Gate.Enter(on.settings.Access, from.AddrPort().Addr(), p.loop.Now())
+	return counted, l4.DropOf(why), why == access.None
 }
 
 // begin makes a flow that sends to member m of the cluster, on which a place was taken. Should that fail, the place is given back.
 func (p *Proxy) begin(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster, m int) (flow.ID, *state, l4.Drop, bool) {
 	on, e := s.on, c.Endpoints[m]
 	fail := func(d l4.Drop) (flow.ID, *state, l4.Drop, bool) {
-		e.Balance.Release()
+		e.Release()
 		return 0, nil, d, false
+	}
+	if p.stage >= l4.StageRefuse {
+		return fail(l4.DropOverloaded)
 	}
 	if !on.listener.Take(on.settings.MaxFlows) {
 		return fail(l4.DropMaxFlows)
@@ -86,11 +100,11 @@ func (p *Proxy) endTurn() {
 // end ends a flow and gives back all that it has. Nothing of it may wait in the turn.
 func (p *Proxy) end(id flow.ID, why l4.CloseReason) {
 	f := p.table.At(id)
-	on, direct := f.on, f.direct
+	on, direct, counted, client := f.on, f.direct, f.counted, f.client
 	for i := f.upstream; i != 0; {
 		u := p.upstreams.At(i - 1)
 		if i == f.upstream && !direct {
-			u.endpoint.Balance.Release()
+			u.endpoint.Release()
 		}
 		next := u.next
 		p.rest(i - 1)
@@ -105,6 +119,9 @@ func (p *Proxy) end(id flow.ID, why l4.CloseReason) {
 	on.counters.Duration.Observe(time.Duration(p.loop.Now() - started))
 	on.counters.Active.Add(-1)
 	p.counters.Active.Add(-1)
+	if counted {
+		on.listener.Gate.Leave(client.AddrPort().Addr())
+	}
 	on.listener.Give()
 	p.shared.Give(0)
 	on.flows--
@@ -131,7 +148,13 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 				p.request.Tried.Add(i)
 			}
 		}
-		m, drop, ok = p.pick(c)
+		verdict := l4.Picked
+		if c.Places == f.cluster.Places {
+			m, verdict = c.PickToMove(&p.request)
+		} else {
+			m, verdict = c.Pick(&p.request)
+		}
+		drop, ok = p.judge(c, verdict)
 	}
 	if !ok {
 		f.lost = true
@@ -141,19 +164,19 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 	f.cluster = c
 	e := c.Endpoints[m]
 	if e == u.endpoint {
-		e.Balance.Release() // it has a place
+		e.Release() // it has a place
 		return 0, true
 	}
 	next, drop, ok := p.connect(id, e, f.on)
 	if !ok {
-		e.Balance.Release()
+		e.Release()
 		p.noteConnect(e, drop)
 		f.moves = true
 		return drop, false
 	}
 	e.Loops[p.id].Attempts.Add(1)
 	e.Loops[p.id].Sessions.Add(1)
-	u.endpoint.Balance.Release()
+	u.endpoint.Release()
 	old := f.upstream
 	f.upstream, p.upstreams.At(next).next = next+1, old
 	u.since = p.loop.Now()
@@ -180,16 +203,26 @@ func (p *Proxy) ask(c *l4.Cluster, client netip.AddrPort) {
 
 // pick takes a place on an endpoint of the cluster that was asked.
 func (p *Proxy) pick(c *l4.Cluster) (int, l4.Drop, bool) {
-	switch m, verdict := c.Set.Pick(&p.request); verdict {
-	case lb.NoEndpoint:
-		c.Loops[p.id].NoEndpoint.Add(1)
-		return 0, l4.DropNoEndpoint, false
-	case lb.Full:
-		c.Loops[p.id].Full.Add(1)
-		return 0, l4.DropEndpointsFull, false
-	default:
-		return m, 0, true
+	m, verdict := c.Pick(&p.request)
+	drop, ok := p.judge(c, verdict)
+	return m, drop, ok
+}
+
+// judge counts a verdict that gives no endpoint.
+func (p *Proxy) judge(c *l4.Cluster, v l4.Verdict) (l4.Drop, bool) {
+	n := &c.Loops[p.id]
+	switch v {
+	case l4.NoneUsable:
+		n.NoEndpoint.Add(1)
+		return l4.DropNoEndpoint, false
+	case l4.EndpointsBusy:
+		n.Full.Add(1)
+		return l4.DropEndpointsFull, false
+	case l4.ClusterBusy:
+		n.ClusterFull.Add(1)
+		return l4.DropClusterFull, false
 	}
+	return 0, true
 }
 
 // reasonOf is why a flow ends that can't send to another endpoint.
@@ -199,6 +232,8 @@ func reasonOf(d l4.Drop) l4.CloseReason {
 		return l4.NoCluster
 	case l4.DropEndpointsFull:
 		return l4.EndpointsFull
+	case l4.DropClusterFull:
+		return l4.ClusterFull
 	}
 	return l4.NoEndpoint
 }

@@ -9,6 +9,7 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/access"
 	"weir/l4/flow"
 )
 
@@ -17,9 +18,10 @@ import (
 type Settings struct {
 	Routes       l4.Routes
 	Rules        flow.Rules
-	MaxFlows     int64 // over the whole process; 0 = no limit
-	PerPacket    bool  // each datagram finds its own endpoint, and answers find nobody
-	QUIC         bool  // connection IDs and server names say where a datagram goes
+	MaxFlows     int64         // over the whole process; 0 = no limit
+	Access       *access.Rules // who may come in; nil = all
+	PerPacket    bool          // each datagram finds its own endpoint, and answers find nobody
+	QUIC         bool          // connection IDs and server names say where a datagram goes
 	Servers      *Servers
 	DontFragment bool // of endpoints' sockets, see eventloop.DatagramOptions
 	Receive      int  // bytes of buffer of endpoints' sockets; 0 = 1 MiB

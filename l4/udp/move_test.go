@@ -256,20 +256,17 @@ func TestEndpointLeaves(t *testing.T) {
 func (r *rig) leave(endpoint int, how string) {
 	r.t.Helper()
 	if how == "removed" {
-		next := *r.cluster
-		members := []lb.Member{}
-		next.Endpoints = nil
+		members, endpoints := []lb.Member{}, []*l4.Endpoint{}
 		for i, e := range r.cluster.Endpoints {
 			if i != endpoint {
-				members, next.Endpoints = append(members, r.cluster.Set.Member(i)), append(next.Endpoints, e)
+				members, endpoints = append(members, r.cluster.Set().Member(i)), append(endpoints, e)
 			}
 		}
-		set, err := r.cluster.Set.Next(lb.Options{}, members)
+		set, err := r.cluster.Set().Next(lb.Options{}, members)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		next.Set = set
-		r.setCluster(&next)
+		r.setCluster(r.cluster.Next(endpoints, set))
 		return
 	}
 	r.setCluster(r.nextCluster(func(i int, m *lb.Member) {

@@ -30,12 +30,13 @@ type Proxy struct {
 	lateMost int // sockets that stay connected for late answers, in each pool
 	features eventloop.Features
 
-	clients   eventloop.HandlerID // listeners' sockets
-	endpoints eventloop.HandlerID // endpoints' sockets
-	expiry    eventloop.HandlerID
-	tidying   eventloop.HandlerID
-	drainTick eventloop.HandlerID
-	holds     eventloop.HandlerID
+	clients    eventloop.HandlerID // listeners' sockets
+	endpoints  eventloop.HandlerID // endpoints' sockets
+	expiry     eventloop.HandlerID
+	tidying    eventloop.HandlerID
+	drainTick  eventloop.HandlerID
+	sweepTimer eventloop.HandlerID
+	holds      eventloop.HandlerID
 
 	// The loop's own.
 	listening []*listening // by index; nil = free
@@ -48,6 +49,9 @@ type Proxy struct {
 	leaving   []departure
 	tidy      eventloop.TimerID
 	drains    []drain
+	stage     l4.Stage
+	sweeping  bool
+	swept     uint32 // the flow that the sweep has come to
 	rand      *lb.Rand
 	request   lb.Request
 	expireFn  func(flow.ID, flow.Why)
@@ -96,6 +100,7 @@ func New(o Options) *Proxy {
 	p.expiry = o.Loop.HandleTimers(expiry{p})
 	p.tidying = o.Loop.HandleTimers(tidying{p})
 	p.drainTick = o.Loop.HandleTimers(drainer{p})
+	p.sweepTimer = o.Loop.HandleTimers(sweeper{p})
 	p.holds = o.Loop.HandleTimers(holds{p})
 	return p
 }

@@ -103,15 +103,25 @@ func tagOf(e *l4.Endpoint) uint32 { return uint32(lb.HashAddrPort(e.Address))&^d
 
 // openTo begins a flow to a server, also to one that takes no new connections: it has this one. false: it has no place, or shall have no connection.
 func (p *Proxy) openTo(server *Server, s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, b []byte, segment int, class uint8, n int) bool {
-	set := server.Cluster.Set
-	if s.on.closed || set.Member(server.Member).State == lb.Maint || !set.Take(server.Member) {
+	c := server.Cluster
+	if s.on.closed || c.Set().Member(server.Member).State == lb.Maint || !c.Take(server.Member) {
 		return false
 	}
-	id, f, drop, ok := p.begin(s, index, key, from, server.Cluster, server.Member)
+	counted, drop, ok := p.admit(s.on, from)
 	if !ok {
+		c.Endpoints[server.Member].Release()
 		s.on.drop(drop, n)
 		return true
 	}
+	id, f, drop, ok := p.begin(s, index, key, from, c, server.Member)
+	if !ok {
+		if counted {
+			s.on.listener.Gate.Leave(from.AddrPort().Addr())
+		}
+		s.on.drop(drop, n)
+		return true
+	}
+	f.counted = counted
 	p.forwardUp(id, f, b, segment, class, n)
 	return true
 }

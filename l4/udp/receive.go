@@ -100,6 +100,22 @@ func (p *Proxy) beginIn(s *socket, index uint32, key *flow.Key, from *eventloop.
 	case c == nil:
 		return 0, nil, l4.DropNoCluster, false
 	}
+	counted, drop, ok := p.admit(s.on, from)
+	if !ok {
+		return 0, nil, drop, false
+	}
+	id, f, drop, ok = p.tryEndpoints(s, index, key, from, c)
+	switch {
+	case ok:
+		f.counted = counted
+	case counted:
+		s.on.listener.Gate.Leave(from.AddrPort().Addr())
+	}
+	return id, f, drop, ok
+}
+
+// tryEndpoints makes a flow to the first endpoint to which there is a way.
+func (p *Proxy) tryEndpoints(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster) (id flow.ID, f *state, drop l4.Drop, ok bool) {
 	p.ask(c, from.AddrPort())
 	for range max(1, c.Attempts) {
 		m, why, ok := p.pick(c)
@@ -109,6 +125,7 @@ func (p *Proxy) beginIn(s *socket, index uint32, key *flow.Key, from *eventloop.
 		if id, f, drop, ok = p.begin(s, index, key, from, c, m); ok || drop != l4.DropConnectFailed {
 			return id, f, drop, ok
 		}
+		c.Endpoints[m].Conduct.Failed()
 		p.request.Tried.Add(m)
 	}
 	return 0, nil, drop, false
@@ -154,6 +171,9 @@ func (p *Proxy) byItself(s *socket, index uint32, a *eventloop.Arrival, b []byte
 	case c == nil:
 		s.on.drop(l4.DropNoCluster, 1)
 		return
+	case s.on.settings.Access != nil && !s.on.settings.Access.Filter.Admits(client.Addr()):
+		s.on.drop(l4.DropDenied, 1)
+		return
 	}
 	p.ask(c, client)
 	m, drop, ok := p.pick(c)
@@ -162,7 +182,7 @@ func (p *Proxy) byItself(s *socket, index uint32, a *eventloop.Arrival, b []byte
 		return
 	}
 	e := c.Endpoints[m]
-	e.Balance.Release() // the datagram is on its way as soon as it is placed
+	e.Release() // the datagram is on its way as soon as it is placed
 	id, f, drop, ok := p.directTo(s, index, c, e)
 	if !ok {
 		s.on.drop(drop, 1)
@@ -253,6 +273,7 @@ func (p *Proxy) fromEndpoint(u *upstream, a *eventloop.Arrival) (n int) {
 	if a.Overflow != 0 {
 		overflowed(f.on.counters, &u.overflow, a.Overflow)
 	}
+	u.endpoint.Conduct.Succeeded()
 	if f.direct {
 		f.on.drop(l4.DropNoFlow, n)
 		return n
@@ -275,6 +296,7 @@ func (p *Proxy) reported(u *upstream, e unix.Errno) {
 	default:
 		u.counters.ConnectErrors.Add(1)
 	}
+	u.endpoint.Conduct.Failed()
 	f := p.table.At(u.flow)
 	if !f.cluster.KeepFlows && !f.direct && p.upstreams.At(f.upstream-1) == u {
 		f.moves = true

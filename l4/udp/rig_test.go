@@ -129,7 +129,7 @@ func listen(t testing.TB, o *rigOptions) []int {
 
 func newCluster(t testing.TB, name string, o rigOptions, addrs ...netip.AddrPort) *l4.Cluster {
 	t.Helper()
-	c := &l4.Cluster{Name: name, HashOn: o.hashOn, KeepFlows: o.keep, Attempts: max(o.attempts, 1), Loops: make([]l4.ClusterCounters, max(o.loops, 1))}
+	var endpoints []*l4.Endpoint
 	members := o.members
 	if members == nil {
 		for range addrs {
@@ -138,14 +138,15 @@ func newCluster(t testing.TB, name string, o rigOptions, addrs ...netip.AddrPort
 	}
 	for i, a := range addrs {
 		e := l4.NewEndpoint(a, max(o.loops, 1))
-		c.Endpoints = append(c.Endpoints, e)
+		endpoints = append(endpoints, e)
 		members[i].Endpoint = e.Balance
 	}
 	set, err := lb.NewSet(lb.Options{Policy: o.policy}, members)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Set = set
+	c := l4.NewCluster(name, endpoints, set, max(o.loops, 1))
+	c.HashOn, c.KeepFlows, c.Attempts = o.hashOn, o.keep, max(o.attempts, 1)
 	return c
 }
 
@@ -195,18 +196,16 @@ func (r *rig) update(change func(*Settings)) {
 // nextCluster returns the cluster with its members changed.
 func (r *rig) nextCluster(change func(i int, m *lb.Member)) *l4.Cluster {
 	r.t.Helper()
-	next := *r.cluster
-	members := make([]lb.Member, len(next.Endpoints))
+	members := make([]lb.Member, len(r.cluster.Endpoints))
 	for i := range members {
-		members[i] = r.cluster.Set.Member(i)
+		members[i] = r.cluster.Set().Member(i)
 		change(i, &members[i])
 	}
-	set, err := r.cluster.Set.Next(lb.Options{}, members)
+	set, err := r.cluster.Set().Next(lb.Options{}, members)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	next.Set = set
-	return &next
+	return r.cluster.Next(r.cluster.Endpoints, set)
 }
 
 // setCluster replaces the cluster on all loops.

@@ -8,6 +8,7 @@ import (
 	"weir/config"
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/monitor"
 	"weir/l4/tcp"
 	"weir/l4/udp"
 )
@@ -21,8 +22,9 @@ type Options struct {
 // Running is one whole configuration in the form the loops run. It is immutable.
 type Running struct {
 	Snapshot  *config.Snapshot
-	Listeners []*Listener   // by name
-	Clusters  []*l4.Cluster // by name
+	Listeners []*Listener    // by name
+	Clusters  []*l4.Cluster  // by name
+	Plans     []monitor.Plan // of the clusters, in their order
 
 	options Options
 }
@@ -74,11 +76,12 @@ func First(s *config.Snapshot, o Options) (*Running, error) {
 func (r *Running) Next(s *config.Snapshot) (*Running, error) {
 	next := &Running{Snapshot: s, options: r.options}
 	for i := range s.Clusters {
-		c, err := r.cluster(&s.Clusters[i])
+		c, plan, err := r.cluster(&s.Clusters[i])
 		if err != nil {
 			return nil, fmt.Errorf("cluster %q: %w", s.Clusters[i].Name, err)
 		}
 		next.Clusters = append(next.Clusters, c)
+		next.Plans = append(next.Plans, *plan)
 	}
 	for i := range s.Listeners {
 		l, err := r.listener(next, &s.Listeners[i])
@@ -98,6 +101,16 @@ func (r *Running) Listener(name string) *Listener {
 // Cluster returns the cluster of this name, nil when there is none.
 func (r *Running) Cluster(name string) *l4.Cluster {
 	return byName(r.Clusters, name, func(c *l4.Cluster) string { return c.Name })
+}
+
+// plan returns the plan of the cluster of this name, nil when there is none.
+func (r *Running) plan(name string) *monitor.Plan {
+	for i, c := range r.Clusters {
+		if c.Name == name {
+			return &r.Plans[i]
+		}
+	}
+	return nil
 }
 
 func byName[T any](sorted []*T, name string, of func(*T) string) *T {

@@ -122,11 +122,11 @@ endpoints = ["10.0.0.1:80"]
 	if from.Endpoints[1] != to.Endpoints[1] {
 		t.Error("10.0.0.2 lost its identity")
 	}
-	if w := to.Set.Member(1).Weight; w != 7 {
+	if w := to.Set().Member(1).Weight; w != 7 {
 		t.Errorf("weight %d", w)
 	}
 	for i, e := range to.Endpoints {
-		if to.Set.Member(i).Endpoint != e.Balance {
+		if to.Set().Member(i).Endpoint != e.Balance {
 			t.Errorf("endpoint %d is not member %d", i, i)
 		}
 	}
@@ -180,7 +180,7 @@ connect_attempts = %d
 	var got []int
 	for i := range 6 {
 		var request lb.Request
-		index, verdict := r.Cluster("c").Set.Pick(&request)
+		index, verdict := r.Cluster("c").Set().Pick(&request)
 		if verdict != lb.Picked {
 			t.Fatal(verdict)
 		}
@@ -254,7 +254,7 @@ connect_attempts = 4
 	if c.HashOn != l4.HashSource || c.ConnectTimeout != 7*time.Second || c.Attempts != 4 || len(c.Loops) != 2 || len(c.Endpoints[0].Loops) != 2 {
 		t.Errorf("cluster: %+v", c)
 	}
-	m := c.Set.Member(0)
+	m := c.Set().Member(0)
 	if m.Weight != 3 || m.MaxConnections != 9 || !m.Backup || m.State != lb.Drain {
 		t.Errorf("member: %+v", m)
 	}

@@ -7,35 +7,27 @@ import (
 
 	"weir/config"
 	"weir/l4"
+	"weir/l4/monitor"
 	"weir/lb"
 )
 
-// cluster returns the cluster that c describes: the present one when nothing changed, else its successor.
-func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, error) {
-	old := r.Cluster(c.Name)
-	if old != nil && reflect.DeepEqual(r.Snapshot.Cluster(c.Name), c) {
-		return old, nil
+// cluster returns the cluster that c describes, and what is to be watched of it: the present one when nothing changed, else its successor.
+func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, *monitor.Plan, error) {
+	old, was, oldPlan := r.Cluster(c.Name), r.Snapshot.Cluster(c.Name), r.plan(c.Name)
+	if old != nil && reflect.DeepEqual(was, c) {
+		return old, oldPlan, nil
 	}
 	options, err := balancing(c, r.options.Seed)
 	if err != nil {
-		return nil, err
-	}
-	next := &l4.Cluster{
-		Name:           c.Name,
-		HashOn:         hashOn(c.HashOn),
-		ConnectTimeout: c.ConnectTimeout,
-		Attempts:       max(1, c.ConnectAttempts),
-		KeepFlows:      c.Health.OnDown == config.Keep,
+		return nil, nil, err
 	}
 	known := make(map[netip.AddrPort]*l4.Endpoint)
 	if old != nil {
-		next.Loops = old.Loops
 		for _, e := range old.Endpoints {
 			known[e.Address] = e
 		}
-	} else {
-		next.Loops = make([]l4.ClusterCounters, r.options.Loops)
 	}
+	endpoints := make([]*l4.Endpoint, len(c.Endpoints))
 	members := make([]lb.Member, len(c.Endpoints))
 	for i := range c.Endpoints {
 		e := &c.Endpoints[i]
@@ -45,24 +37,37 @@ func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, error) {
 		}
 		state, err := lb.ParseState(string(e.State))
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %s: %w", e.Address, err)
+			return nil, nil, fmt.Errorf("endpoint %s: %w", e.Address, err)
 		}
-		next.Endpoints = append(next.Endpoints, endpoint)
+		endpoints[i] = endpoint
 		members[i] = lb.Member{
-			Endpoint: endpoint.Balance, Weight: e.Weight, MaxConnections: e.MaxConnections, Backup: e.Backup, State: state,
+			Endpoint: endpoint.Balance, Weight: e.Weight, MaxConnections: e.MaxConnections, Priority: uint16(e.Priority), Backup: e.Backup, State: state,
 		}
 	}
-	if old != nil {
-		next.Set, err = old.Set.Next(options, members)
+	var set *lb.Set
+	if known := overlay(c, endpoints, members); old != nil {
+		set, err = old.Set().Next(options, known)
 	} else {
-		next.Set, err = lb.NewSet(options, members)
+		set, err = lb.NewSet(options, known)
 	}
-	return next, err
+	if err != nil {
+		return nil, nil, err
+	}
+	var next *l4.Cluster
+	if old != nil {
+		next = old.Next(endpoints, set)
+	} else {
+		next = l4.NewCluster(c.Name, endpoints, set, r.options.Loops)
+	}
+	next.HashOn, next.ConnectTimeout, next.Attempts = hashOn(c.HashOn), c.ConnectTimeout, max(1, c.ConnectAttempts)
+	next.KeepFlows, next.Limits = c.Health.OnDown == config.Keep, limits(&c.Limits)
+	watch, err := plan(c, next, options, members, oldPlan, was)
+	return next, watch, err
 }
 
 func balancing(c *config.Cluster, seed uint64) (lb.Options, error) {
 	policy, err := lb.ParsePolicy(string(c.Policy))
-	return lb.Options{Policy: policy, HashBalance: c.HashBalance, Seed: seed}, err
+	return lb.Options{Policy: policy, HashBalance: c.HashBalance, PanicThreshold: c.PanicThreshold, Seed: seed}, err
 }
 
 func hashOn(h config.HashOn) l4.HashOn {

@@ -47,6 +47,7 @@ func (r *Running) listener(next *Running, c *config.Listener) (*Listener, error)
 		HalfCloseTimeout: c.HalfCloseTimeout,
 		MaxDuration:      c.MaxDuration,
 		MaxConnections:   c.MaxConnections,
+		Access:           admission(c),
 		UserTimeout:      c.TCP.UserTimeout,
 		Keepalive:        c.TCP.Keepalive,
 	}
@@ -78,6 +79,7 @@ func datagramSettings(next *Running, c *config.Listener, routes l4.Routes) (*udp
 		Routes:       routes,
 		Rules:        flow.Rules{Idle: c.IdleTimeout, MaxDuration: c.MaxDuration, Responses: c.UDP.Responses},
 		MaxFlows:     c.UDP.MaxFlows,
+		Access:       admission(c),
 		PerPacket:    c.UDP.PerPacket,
 		QUIC:         c.UDP.QUIC,
 		DontFragment: c.UDP.QUIC, // QUIC measures the path, and must not be sent in fragments (RFC 9000, section 14)

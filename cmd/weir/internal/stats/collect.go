@@ -220,8 +220,8 @@ func (c *collector) cluster(cluster *l4.Cluster) ClusterReport {
 	r.ConnectTime = newHistogram(connect)
 	for i, e := range cluster.Endpoints {
 		var m lb.Member
-		if cluster.Set != nil && i < cluster.Set.Len() {
-			m = cluster.Set.Member(i)
+		if set := cluster.Set(); set != nil && i < set.Len() {
+			m = set.Member(i)
 		}
 		er := c.endpoint(e, m)
 		r.Connections.add(er.Connections)

@@ -83,17 +83,17 @@ func newScene(t testing.TB) *scene {
 // cluster adds a cluster; the members' endpoints are made anew.
 func (s *scene) cluster(t testing.TB, name string, members ...lb.Member) {
 	t.Helper()
-	c := &l4.Cluster{Name: name, Loops: make([]l4.ClusterCounters, 2)}
+	var endpoints []*l4.Endpoint
 	for i := range members {
 		e := l4.NewEndpoint(members[i].Endpoint.Address, 2)
 		members[i].Endpoint = e.Balance
-		c.Endpoints = append(c.Endpoints, e)
+		endpoints = append(endpoints, e)
 	}
 	set, err := lb.NewSet(lb.Options{}, members)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Set = set
+	c := l4.NewCluster(name, endpoints, set, 2)
 	s.view.Clusters = append(s.view.Clusters, c)
 	s.endpoints = append(s.endpoints, c.Endpoints...)
 }
@@ -132,7 +132,7 @@ func (s *scene) busy(t testing.TB) {
 		active  int
 	}{{web, 37}, {dns, 5}} {
 		for range of.active {
-			if _, v := of.cluster.Set.Pick(&lb.Request{}); v != lb.Picked {
+			if _, v := of.cluster.Pick(&lb.Request{}); v != l4.Picked {
 				t.Fatal(v)
 			}
 		}

@@ -1,0 +1,83 @@
+package tcp
+
+import (
+	"time"
+
+	"weir/l4"
+)
+
+// Under pressure a sweep goes through the sessions, some at each tick, and ends those that have rested for too long.
+const (
+	sweepTick = 100 * time.Millisecond
+	sweepLook = 2048 // sessions a tick
+)
+
+// sweeper takes the ticks of the sweep.
+type sweeper struct{ p *Proxy }
+
+// Expired does a tick's share, as long as the pressure lasts.
+func (h sweeper) Expired(uint32) {
+	p := h.p
+	p.sweeping = p.stage >= l4.StageShorten
+	if p.sweeping {
+		p.sweep()
+		p.loop.StartTimer(p.loop.Now()+int64(sweepTick), p.sweepTimer, 0)
+	}
+}
+
+// Overload tells the stage that the process has come to. On the loop.
+func (p *Proxy) Overload(stage l4.Stage) {
+	p.stage = stage
+	if stage >= l4.StageShorten && !p.sweeping {
+		p.sweeping = true
+		p.loop.StartTimer(p.loop.Now(), p.sweepTimer, 0)
+	}
+	if stage < l4.StageRefuse {
+		p.resumeLimited()
+	}
+}
+
+// sweep looks at the next sessions.
+func (p *Proxy) sweep() {
+	n := p.sessions.Cap()
+	now := p.loop.Now()
+	var oldest l4.Oldest
+	for range min(n, sweepLook) {
+		if p.swept++; p.swept >= n {
+			p.swept = 0
+		}
+		s := p.sessions.At(p.swept)
+		if s.state != streaming || p.busy(s) {
+			continue
+		}
+		if now-s.active >= l4.Shortened(int64(s.settings.IdleTimeout)) {
+			p.dismiss(s, p.swept, l4.Overloaded)
+		} else if p.stage >= l4.StageShed {
+			oldest.Offer(p.swept, s.active)
+		}
+	}
+	for _, i := range oldest.All() {
+		p.dismiss(p.sessions.At(i), i, l4.Overloaded)
+	}
+}
+
+// closeBatch is how many sessions of an endpoint that went down are ended in one go.
+const closeBatch = 256
+
+// CloseEndpoint ends the sessions of an endpoint that went down, with resets. On the loop.
+func (p *Proxy) CloseEndpoint(e *l4.Endpoint) { p.closeFrom(e, 0) }
+
+// closeFrom does it for the sessions from index i on.
+func (p *Proxy) closeFrom(e *l4.Endpoint, i uint32) {
+	for n := 0; i < p.sessions.Cap(); i++ {
+		s := p.sessions.At(i)
+		if s.state != streaming || s.endpoint != e {
+			continue
+		}
+		if n++; n > closeBatch {
+			_ = p.loop.Post(func() { p.closeFrom(e, i) }) // a loop that has stopped ends all of them
+			return
+		}
+		p.abort(s, i, l4.EndpointDown)
+	}
+}
