@@ -11,8 +11,8 @@
 // refused has taken nothing: no token of the listener when it is the source that has too many, no place or token of the source when it is
 // the listener that has none.
 //
-// `now` is in nanoseconds of one monotonic clock, and the same one for all callers. They may have read it at different times, such as once a turn of
-// their loops: a `now` that lies some milliseconds behind that of another call never gives more, and up to a second behind it does no harm.
+// `now` is in nanoseconds of one monotonic clock, the same one for all callers, wherever it began. They may have read it at different times, such as
+// once a turn of their loops: one that is behind another by less than a second never gets more for it.
 //
 // Owner of its state: none of the loops; a Bucket is one atomic word, and Sources are in shards with a mutex each, held for some tens of
 // nanoseconds. So limits hold exactly over all loops. Filters, Rates and Rules are immutable.

@@ -21,9 +21,10 @@ const (
 	longest = 1 << 60             // ticks that a bucket may take to fill: 2.3 years
 )
 
-// NewRate returns a rate of so many a second, of which so many may come at once; burst 0 or less is one second's worth, at least 1. Nothing,
-// less, infinity and what isn't a number are no limit. More than 16e9 a second is taken for that, less than one in 2.3 years for that, and a burst
-// that would take longer than these to come back for what comes back in them.
+// NewRate returns a rate of so many tokens a second, of which at most burst may come at once; 0 or less is one second's worth, and at least 1.
+//
+// perSecond is no limit if it is 0, negative, infinite or NaN. What can't be counted is brought to what can: at most 16e9 a second, at least
+// one in 2.3 years, and a burst that comes back within 2.3 years.
 func NewRate(perSecond float64, burst int64) Rate {
 	if !(perSecond > 0) || math.IsInf(perSecond, 1) {
 		return Rate{}
@@ -53,11 +54,11 @@ func (d debt) since(now int64) int64 {
 	return max(0, int64(d)-now*ticks)
 }
 
-// take is the virtual scheduling algorithm of ITU-T I.371: a token makes the bucket's being full an interval later, and that must not be further away than
-// the whole capacity. It returns the state after it, with or without a token.
+// take is the virtual scheduling algorithm of ITU-T I.371: a token makes it an interval later that the bucket is full again, and that must not be
+// further away than the capacity. It returns the state after it, with or without a token.
 //
-// A time further away than that comes from a caller whose clock is ahead, or from a higher capacity than this, before the Rate was changed. Such a
-// debt would last for ages when someone corrects a rate of one an hour, so that beyond a second it counts as an empty bucket.
+// If it is further away already, the caller's clock is behind, or the Rate has changed from one with a higher capacity. Such a debt would
+// last for ages after someone has corrected a rate of one an hour, so that beyond a second it counts as an empty bucket.
 func (r Rate) take(d debt, now int64) (debt, bool) {
 	missing := d.since(now)
 	if missing <= r.capacity-r.interval {
@@ -84,7 +85,8 @@ type Bucket struct {
 	debt atomic.Int64
 }
 
-// Take takes a token, if there is one. Over all callers no more are taken than burst + rate * (the latest now - the earliest now).
+// Take takes a token, if there is one. As long as the Rate is the same, all callers together take no more than burst + rate * (the latest now
+// - the earliest now).
 func (b *Bucket) Take(r Rate, now int64) bool {
 	if !r.Limited() {
 		return true

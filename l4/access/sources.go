@@ -30,14 +30,15 @@ const (
 	idlePer    = 64 // sources without connections that a shard should have room for, before there are more shards
 )
 
-// Sources counts connections, and has a bucket of tokens, by source. A source is an IPv4 address or the /64 of an IPv6 address: that is the smallest network that
-// anyone is given (RFC 6177, RFC 4291 section 2.5.1), and its host may have any of the 2^64 addresses in it, a new one for each connection. An IPv4-mapped
-// address counts as IPv4; the zone doesn't count, so that all link-local addresses are one source, as is everything that is no IP address.
+// Sources counts connections, and has a bucket of tokens, by source. A source is an IPv4 address or the /64 of an IPv6 address: that is the
+// smallest network that anyone is given (RFC 6177, and RFC 4291, section 2.5.1), and its one host may have any of the 2^64 addresses in it, a new
+// one for each connection. Who has a /48 is 65,536 sources; against those there is the rate of the listener. An IPv4-mapped address counts
+// as IPv4. The zone doesn't count, so that all link-local addresses are one source, as is everything that is no IP address.
 //
 // Memory is bounded, whatever the number of sources. Those with connections are remembered, and the connections are bounded by who makes them.
 // Those without are remembered only until their bucket is full again, since then they are like any unknown source; and no more of them than
-// NewSources was told: of a few that come to hand the one with the least debt is forgotten, which gives it no more than that. The
-// room for entries grows to what was needed at the fullest time, and stays.
+// NewSources was told: of a few that come to hand the one with the least debt is forgotten, which gives it no more than that debt. Those
+// that are full go as new ones come, a few slots at a time. The room for entries grows to what was needed at the fullest time, and stays.
 //
 // The sources are spread over shards by a hash. All loops may use them at once.
 type Sources struct {
@@ -103,7 +104,6 @@ func (s *Sources) take(a netip.Addr, r Rate, most, now int64, all *Bucket, rate 
 	hash := s.secret.hash(k)
 	sh := s.lock(hash)
 	defer sh.mu.Unlock()
-	reading := now
 	now = sh.tick(now)
 
 	var e entry
@@ -124,7 +124,7 @@ func (s *Sources) take(a netip.Addr, r Rate, most, now int64, all *Bucket, rate 
 			return TooFast
 		}
 	}
-	if all != nil && !all.Take(rate, reading) {
+	if all != nil && !all.Take(rate, now) {
 		return refused
 	}
 	if i < 0 {
@@ -222,11 +222,12 @@ func (sh *shard) sweep() {
 	}
 }
 
-// forgetAmong is how many sources without connections are compared when one has to be forgotten.
-const forgetAmong = 8
+// forgetAmong is how many sources without connections are compared when one has to be forgotten. If half of them owe a lot and half a little, one
+// in 2^5 of the forgotten is one that owes a lot.
+const forgetAmong = 5
 
 // forget drops one entry without connections; there is one. It is the first that is full, or of a few the one closest to it. How many slots
-// that looks at is the matter of how many entries have connections: some 16 if few of them have, some 250 if there are a million at DefaultIdle.
+// that looks at is a matter of how many entries have connections: some ten if few of them have, some 160 if a million have at DefaultIdle.
 func (sh *shard) forget() {
 	closest, missing := -1, int64(0)
 	for range min(forgetAmong, sh.idle) {

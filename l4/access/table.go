@@ -127,8 +127,9 @@ func newSecret(r *lb.Rand) (s secret) {
 	return s
 }
 
-// hash is where a key is: the first bits say in which shard, the last ones in which slot. Who chooses his address, as any IPv6 client does, could without a secret choose
-// those that land in one place. It is NH and a folded multiplication, as in package flow, which says what that promises.
+// hash is where a key is: its first bits say in which shard, its last ones in which slot. Without a secret, strangers who choose their address, as
+// IPv6 clients do, could choose those that land in one place. It is NH and a folded multiplication, as in package flow, which says what
+// that promises.
 func (s *secret) hash(k key) uint64 {
 	high, low := bits.Mul64(k.network+s[0], uint64(k.family)+s[1])
 	high, low = bits.Mul64(low^s[2], high^s[3])

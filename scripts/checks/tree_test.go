@@ -95,6 +95,7 @@ func TestPure(t *testing.T) {
 	forbidden := map[string][]string{
 		"weir/lb":         {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
 		"weir/config":     {"net", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
+		"weir/l4/access":  {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
 		"weir/l4/flow":    {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
 		"weir/l4/quic":    {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
 		"weir/lb/health":  {"net", "os", "syscall", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"},
@@ -113,7 +114,7 @@ func TestPure(t *testing.T) {
 		t.Error("the pure packages were not found")
 	}
 	// Goroutines and the wall clock don't show in imports.
-	for _, dir := range []string{"lb", "l4/flow", "l4/quic"} {
+	for _, dir := range []string{"lb", "l4/access", "l4/flow", "l4/quic"} {
 		for _, file := range goFiles(t, filepath.Join(root, dir)) {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
