@@ -88,10 +88,10 @@ const (
 	mostDatagram   = 65507    // bytes that fit into one (RFC 768, IPv4)
 )
 
-// New returns the check that the options describe, or an error that names the field that is wrong.
+// New returns the check that the options describe, or an error that names the field that is wrong: "expect_body: ..." for ExpectBody.
 func New(o Options) (Check, error) {
 	if o.Timeout < 0 {
-		return nil, errors.New("Timeout: less than 0")
+		return nil, errors.New("timeout: less than 0")
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
@@ -102,8 +102,14 @@ func New(o Options) (Check, error) {
 	switch o.Type {
 	case TCP:
 		return newTCP(o)
+	case HTTP:
+		return newHTTP(o)
+	case GRPC:
+		return newGRPC(o)
+	case UDP:
+		return newUDP(o)
 	}
-	return nil, fmt.Errorf("Type: %v is unknown", o.Type)
+	return nil, fmt.Errorf("type %v: unknown", o.Type)
 }
 
 // within bounds a check, and returns for how long: to be told in a timeout's text.

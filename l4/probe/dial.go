@@ -27,6 +27,14 @@ func (l *link) leave(failed bool) {
 	_ = l.Close()
 }
 
+// protocol returns what TLS has agreed on; "" = nothing, or no TLS.
+func (l *link) protocol() string {
+	if c, ok := l.Conn.(*tls.Conn); ok {
+		return c.ConnectionState().NegotiatedProtocol
+	}
+	return ""
+}
+
 // dialer opens the connections of one check.
 type dialer struct {
 	net net.Dialer

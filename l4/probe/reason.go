@@ -56,6 +56,7 @@ var errnoTexts = []struct {
 	{unix.ETIMEDOUT, "connection timed out"},
 	{unix.EACCES, "not permitted"},
 	{unix.EPERM, "not permitted"},
+	{unix.ENOPROTOOPT, "protocol unreachable"},
 	{unix.EMSGSIZE, "larger than a datagram may be on the way there"},
 }
 

@@ -180,7 +180,7 @@ func leaves(t testing.TB, nothing func()) {
 		g0, f0 = g, f
 		return quiet
 	})
-	for range 20 {
+	for range 5 {
 		nothing()
 	}
 	eventually(t, fmt.Sprintf("no more than %d goroutines and %d descriptors are left", g0, f0), func() bool {

@@ -20,7 +20,7 @@ type tcpCheck struct {
 func newTCP(o Options) (Check, error) {
 	expect, err := parseExpect(o.Expect)
 	if err != nil {
-		return nil, fmt.Errorf("Expect: %w", err)
+		return nil, fmt.Errorf("expect: %w", err)
 	}
 	return &tcpCheck{dialer: newDialer(&o), timeout: o.Timeout, send: []byte(o.Send), expect: expect}, nil
 }
