@@ -35,6 +35,21 @@ func rateTable() table[Rate] {
 				name: "per_source_burst", def: int64(0), example: "50",
 				help: "How many of them may come at once; 0 is one second's worth, at least 1."}),
 		},
+		check: checkRate,
+	}
+}
+
+// checkRate finds bursts of no rate.
+func checkRate(r *reader, at *keyPath, n *node, t *Rate) {
+	for _, c := range []struct {
+		burst   int64
+		key, of string
+		rate    float64
+	}{{t.Burst, "burst", "connections", t.Connections}, {t.PerSourceBurst, "per_source_burst", "per_source", t.PerSource}} {
+		of := n.child(c.of)
+		if c.burst != 0 && c.rate == 0 && (of == nil || of.scalar == "" || of.scalar == "0/s" || of.scalar == int64(0)) {
+			r.missing(at.key(c.key), n.child(c.key), "means nothing without %s, such as %s = \"100/s\"", c.of, c.of)
+		}
 	}
 }
 
@@ -54,16 +69,19 @@ func rate() kind[float64] {
 		} else if isWhole {
 			text, ok = strconv.FormatInt(v, 10), false
 		}
-		if ok {
-			for _, unit := range rateUnits {
-				if digits, found := strings.CutSuffix(text, unit.name); found {
-					if v, err := strconv.ParseUint(digits, 10, 64); err == nil && v <= maxRate {
-						return float64(v) / unit.seconds, true
-					}
-				}
+		for _, unit := range rateUnits {
+			digits, found := strings.CutSuffix(text, unit.name)
+			v, err := strconv.ParseUint(digits, 10, 64)
+			switch {
+			case !ok || !found || err != nil:
+			case v > maxRate:
+				r.want(at, n, fmt.Sprintf("a rate of at most %d", int(maxRate)))
+				return 0, false
+			default:
+				return float64(v) / unit.seconds, true
 			}
 		}
-		r.want(at, n, fmt.Sprintf(`a rate such as "100/s", "100/m" or "100/h", of at most %d`, int(maxRate))).Suggestion = nearRate(text)
+		r.want(at, n, `a rate such as "100/s", "100/m" or "100/h"`).Suggestion = nearRate(text)
 		return 0, false
 	}}
 }

@@ -51,7 +51,7 @@ func endpointAddress() kind[netip.AddrPort] {
 		}
 		switch {
 		case !ok && isHostPort(text):
-			r.want(at, n, `an IP address and port such as "10.0.0.1:8080", since host names are not resolved yet`)
+			r.want(at, n, fmt.Sprintf(`an IP address and port such as "10.0.0.1:8080" (a host name is looked up with discover = { dns = %q } instead of endpoints)`, clip(text, shown)))
 		case !ok:
 			r.want(at, n, `an IP address and port such as "10.0.0.1:8080" or "[fd00::1]:8080"`).Suggestion = nearAddress(text, "8080")
 		case a.Port() == 0:

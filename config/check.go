@@ -35,6 +35,11 @@ func (r *reader) checkReferences(root *node, s *Snapshot) {
 			}
 		}
 	}
+	for i := range s.Clusters {
+		c := &s.Clusters[i]
+		at, n := top.key("clusters").key(c.Name).key("health"), root.child("clusters").child(c.Name).child("health")
+		refer(at.key("track"), n.child("track"), c.Health.Track)
+	}
 }
 
 // claim is one address that something of the configuration wants to bind.

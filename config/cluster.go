@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"reflect"
 	"time"
 )
@@ -118,23 +117,7 @@ func checkCluster(r *reader, at *keyPath, n *node, c *Cluster) {
 			r.say(at.key("hash_balance"), n.child("hash_balance"), only, RingHash, Maglev, c.Policy)
 		}
 	}
-	seen := make(map[netip.AddrPort]int, len(c.Endpoints))
-	for i, e := range c.Endpoints {
-		if !e.Address.IsValid() {
-			continue
-		}
-		first, twice := seen[e.Address]
-		if !twice {
-			seen[e.Address] = i
-			continue
-		}
-		here, where := n.child("endpoints").element(i), at.key("endpoints").element(i)
-		if a := here.child("address"); a != nil {
-			here, where = a, where.key("address")
-		}
-		r.say(where, here, "%s is endpoints[%d] already", e.Address, first)
-	}
-	checkServerIDs(r, at, n, c)
+	checkEndpoints(r, at.key("endpoints"), n.child("endpoints"), c.Endpoints)
 	c.Outlier.On = n.child("outlier") != nil
 	checkHealth(r, at.key("health"), n.child("health"), &c.Health)
 }
@@ -152,13 +135,10 @@ func checkSource(r *reader, at *keyPath, n *node, c *Cluster) {
 		r.say(at.key("discover"), discover, "a cluster has endpoints or discover, not both")
 	case found:
 	case discover != nil && (!listed || !reflect.DeepEqual(c.Discover, plain)):
-		r.missing(at.key("discover"), discover, `discover needs dns or file, such as dns = "web.internal:8080"`)
+		r.missing(at.key("discover"), discover, `needs dns or file, such as dns = "web.internal:8080"`)
 	case endpoints == nil:
 		r.missing(at, n, `a cluster needs endpoints, such as endpoints = ["10.0.0.1:8080"], or discover, such as discover = { dns = "web.internal:8080" }`)
 	case !listed:
 		r.missing(at.key("endpoints"), endpoints, "a cluster needs at least one endpoint, or discover")
 	}
 }
-
-// given tells whether a key is there and not empty, right or wrong.
-func given(n *node) bool { return n != nil && n.scalar != "" }

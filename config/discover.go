@@ -1,8 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // DiscoverMode is which records DNS is asked for, and what is made of them.
@@ -40,7 +44,7 @@ func (d *Discover) On() bool { return d.DNS != "" || d.File != "" }
 const minRefresh = 100 * time.Millisecond
 
 func discoverTable() table[Discover] {
-	return table[Discover]{entries: []entry[Discover]{
+	return table[Discover]{check: checkDiscover, entries: []entry[Discover]{
 		key(plain(maxServerName+len(".:65535"), nil), func(d *Discover) *string { return &d.DNS }, doc{
 			name: "dns", def: "", example: `"web.internal:8080"`,
 			help: `Host name and port: every address of the name is an endpoint with that port. With mode = "srv" the name of the SRV records alone, such as "_http._tcp.web.internal".`}),
@@ -82,4 +86,92 @@ func dnsServer() kind[netip.AddrPort] {
 		}
 		return netip.AddrPort{}, false
 	}}
+}
+
+func checkDiscover(r *reader, at *keyPath, n *node, d *Discover) {
+	dns, file := n.child("dns"), n.child("file")
+	switch {
+	case given(dns) && given(file):
+		r.say(at.key("file"), file, "endpoints are discovered with dns or with file, not both")
+		return
+	case d.File != "":
+		checkOnlyDNS(r, at, n, d)
+		return
+	}
+	r.checkOrder(at, n, bound{"max_refresh", &d.MaxRefresh}, bound{"refresh", &d.Refresh}, false)
+	if d.DNS != "" && !misread(n.child("mode"), string(d.Mode)) {
+		checkDNS(r, at.key("dns"), dns, d.DNS, d.Mode)
+	}
+}
+
+// checkOnlyDNS finds keys that mean nothing to a file.
+func checkOnlyDNS(r *reader, at *keyPath, n *node, d *Discover) {
+	plain := discoverTable().defaults()
+	for _, name := range discoverTable().changed(&plain, d) {
+		if value := n.child(name); name != "file" && value != nil {
+			r.say(at.key(name), value, "means nothing to a file, which is read when it changes: it is for dns")
+		}
+	}
+}
+
+// checkDNS finds names that could not be asked for in mode.
+func checkDNS(r *reader, at *keyPath, n *node, text string, mode DiscoverMode) {
+	host, digits, hasPort := cutPort(text)
+	port, err := strconv.ParseUint(digits, 10, 16)
+	ip, notIP := netip.ParseAddr(strings.Trim(host, "[]"))
+	name := strings.TrimSuffix(host, ".") // the root's dot keeps search domains out
+	switch {
+	case notIP == nil:
+		address := text
+		if !hasPort {
+			address = netip.AddrPortFrom(ip, 8080).String()
+		}
+		r.want(at, n, fmt.Sprintf("a host name (addresses need no DNS: endpoints = [%q] instead of discover)", clip(address, shown)))
+	case !isHostName(name):
+		i := r.want(at, n, wantedName(mode, text))
+		if had, rest := cutScheme(text); had {
+			rest, _, _ = strings.Cut(rest, "/")
+			if host, _, hasPort := cutPort(rest); isHostName(host) && hasPort == (mode != DiscoverSRV) {
+				i.Suggestion = rest
+			}
+		}
+	case mode == DiscoverSRV && hasPort:
+		r.want(at, n, `a name without a port, since SRV records say the ports, such as "_http._tcp.web.internal"`).Suggestion = host
+	case mode == DiscoverSRV:
+	case !hasPort && strings.HasPrefix(host, "_"):
+		r.want(at, n, `a host name and port such as "web.internal:8080", or mode = "srv" for the name of SRV records`)
+	case !hasPort:
+		r.want(at, n, `a host name and port such as "web.internal:8080"`).Suggestion = host + ":8080"
+	case err != nil || port == 0:
+		r.want(at, n, "a host name with a port of 1 to 65535")
+	}
+}
+
+func wantedName(mode DiscoverMode, text string) string {
+	what := `a host name and port such as "web.internal:8080"`
+	if mode == DiscoverSRV {
+		what = `the name of SRV records such as "_http._tcp.web.internal"`
+	}
+	if strings.ContainsFunc(text, func(c rune) bool { return c > unicode.MaxASCII }) {
+		what += `, in ASCII or Punycode ("xn--...")`
+	}
+	return what
+}
+
+// cutPort cuts off a port. An IPv6 address without brackets has none.
+func cutPort(text string) (host, port string, ok bool) {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return text, "", false
+	}
+	i := strings.LastIndexByte(text, ':')
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+1:], true
+}
+
+// isHostName tells a name that DNS may know (RFC 1123, section 2.1, and
+// underscores, which some names have) from an IPv4 address and all else.
+func isHostName(name string) bool {
+	return len(name) <= maxServerName && !isAddress(name) && isLabels(name)
 }

@@ -86,3 +86,25 @@ func endpoints() kind[[]Endpoint] {
 	l.name = "list of addresses and tables"
 	return l
 }
+
+// checkEndpoints finds endpoints of a cluster, in the list n at at, that are
+// there twice or could not be told from each other.
+func checkEndpoints(r *reader, at *keyPath, n *node, all []Endpoint) {
+	seen := make(map[netip.AddrPort]int, len(all))
+	for i, e := range all {
+		if !e.Address.IsValid() {
+			continue
+		}
+		first, twice := seen[e.Address]
+		if !twice {
+			seen[e.Address] = i
+			continue
+		}
+		here, where := n.element(i), at.element(i)
+		if a := here.child("address"); a != nil {
+			here, where = a, where.key("address")
+		}
+		r.say(where, here, "%s is endpoints[%d] already", e.Address, first)
+	}
+	checkServerIDs(r, at, n, all)
+}

@@ -47,13 +47,14 @@ type Health struct {
 	// Track is the cluster whose endpoints' results are taken instead of checking;
 	// "" is none. That cluster has checks of its own.
 	Track string
-	// Send is the bytes that a tcp or udp check sends; "" is none.
+	// Send is the bytes that a tcp or udp check sends; "" is none, with udp an
+	// empty datagram.
 	Send string
 	// Expect is what the answer to a tcp or udp check begins with, or "~" and a
-	// regular expression (package regexp) that is found in it; "" takes any.
+	// regular expression (package regexp) that is found in it; "" waits for none.
 	Expect string
-	// Method, Host and Path are those of an http check's request; Host "" is the
-	// address asked.
+	// Method, Host and Path are those of an http check's request, and Host that
+	// of grpc; "" is TLS.ServerName, or the address asked.
 	Method, Host, Path string
 	// ExpectStatus is the statuses of an http answer that are well; at least one.
 	ExpectStatus []StatusRange
@@ -72,7 +73,8 @@ type StatusRange struct{ From, To int }
 type HealthTLS struct {
 	// On says that the table is there, and the check speaks TLS.
 	On bool
-	// ServerName is asked for (SNI) and verified; "" is the address asked.
+	// ServerName is asked for (SNI) and verified; "" is Health.Host, or the
+	// address asked.
 	ServerName string
 	// CA is the file of the certificates that servers are verified by, PEM; ""
 	// is the system's. Cert and Key are the files of the client's certificate,
@@ -119,16 +121,16 @@ func healthTable() table[Health] {
 			help: "Cluster whose endpoints' results are taken instead of checking; nothing but on_down goes with it."}),
 		key(escaped(), func(h *Health) *string { return &h.Send }, doc{
 			name: "send", def: "", example: `"PING\r\n"`,
-			help: `tcp, udp: what is sent, with the escapes \r, \n, \t, \0, \\ and \xHH also in '...'.`}),
+			help: `tcp, udp: what is sent, with the escapes \r, \n, \t, \0, \\ and \xHH also in '...'; "" is nothing, with udp an empty datagram.`}),
 		key(expected(), func(h *Health) *string { return &h.Expect }, doc{
 			name: "expect", def: "", example: `"+PONG"`,
-			help: `tcp, udp: what the answer begins with, with the escapes of send, or "~" and a regular expression (Go's) that is found in it; "" takes any.`}),
-		key(plain(maxMethod, method), func(h *Health) *string { return &h.Method }, doc{
+			help: `tcp, udp: what the answer begins with, with the escapes of send, or "~" and a regular expression (Go's) that is found in it; "" waits for none.`}),
+		key(method(), func(h *Health) *string { return &h.Method }, doc{
 			name: "method", def: "GET", zeroIsDefault: true, example: `"HEAD"`,
 			help: "http: the request's method."}),
-		key(plain(maxServerName+len(":65535"), requestHost), func(h *Health) *string { return &h.Host }, doc{
+		key(requestHost(), func(h *Health) *string { return &h.Host }, doc{
 			name: "host", def: "", example: `"web.internal"`,
-			help: `http: the request's Host; "" is the address that is checked.`}),
+			help: `http, grpc: the request's Host (:authority); "" is tls.server_name, or the address that is checked.`}),
 		key(requestPath(), func(h *Health) *string { return &h.Path }, doc{
 			name: "path", def: "/healthz", zeroIsDefault: true, example: `"/ready?full=1"`,
 			help: "http: the request's path, with its query."}),
@@ -154,9 +156,9 @@ func healthTLSTable() table[HealthTLS] {
 	return table[HealthTLS]{
 		on: func(t *HealthTLS) *bool { return &t.On },
 		entries: []entry[HealthTLS]{
-			key(plain(maxServerName, verifiedName), func(t *HealthTLS) *string { return &t.ServerName }, doc{
+			key(verifiedName(), func(t *HealthTLS) *string { return &t.ServerName }, doc{
 				name: "server_name", def: "", example: `"web.internal"`,
-				help: `Name that is asked for (SNI) and that the certificate has to be for; "" is the address that is checked.`}),
+				help: `Name that is asked for (SNI) and that the certificate has to be for; "" is host, or the address that is checked.`}),
 			key(plain(maxPath, nil), func(t *HealthTLS) *string { return &t.CA }, doc{
 				name: "ca", def: "", example: `"ca.pem"`,
 				help: `File of the certificates by which the endpoint's is verified, PEM; "" is those of the system.`}),
@@ -170,30 +172,6 @@ func healthTLSTable() table[HealthTLS] {
 				name: "verify", def: true, example: "false",
 				help: "Verify the endpoint's certificate."}),
 		},
+		check: checkHealthTLS,
 	}
-}
-
-// checkHealth decides whether there are checks. n is nil without the table.
-func checkHealth(r *reader, at *keyPath, n *node, h *Health) {
-	if !asksForChecks(n) {
-		h.Type = HealthOff
-		return
-	}
-	h.TLS.On = n.child("tls") != nil
-	if h.FastInterval > h.Interval && unsaid(n.child("fast_interval")) {
-		h.FastInterval = h.Interval
-	}
-	if h.Track != "" {
-		h.Type = HealthOff
-	}
-}
-
-// asksForChecks tells whether the table is there, with other keys than on_down
-// or with none.
-func asksForChecks(n *node) bool {
-	if n == nil || n.table == nil {
-		return false
-	}
-	_, onDown := n.table["on_down"]
-	return !onDown || len(n.table) > 1
 }

@@ -17,7 +17,8 @@ type Outlier struct {
 	// Ejection is how long an endpoint is out the first time. It is multiplied by
 	// the times it was ejected, up to MaxEjection.
 	Ejection, MaxEjection time.Duration
-	// MaxEjected is the largest share of the endpoints ejected at once, 0 to 1.
+	// MaxEjected is the largest share of the endpoints ejected at once, 0 to 1,
+	// rounded down, but one of two or more in any case.
 	MaxEjected float64
 }
 
@@ -63,7 +64,7 @@ func outlierTable() table[Outlier] {
 				help: "The longest an endpoint is out; at least ejection, which is the default where it is longer."}),
 			key(number(0, 1, 0.1), func(o *Outlier) *float64 { return &o.MaxEjected }, doc{
 				name: "max_ejected", def: 0.1, example: "0.5",
-				help: "Largest share of the endpoints that is ejected at once, 0 to 1."}),
+				help: "Largest share of the endpoints that is ejected at once, 0 to 1; rounded down, but one of two or more in any case."}),
 		},
 		check: checkOutlier,
 	}
@@ -90,22 +91,5 @@ func limitsTable() table[Limits] {
 }
 
 func checkOutlier(r *reader, at *keyPath, n *node, o *Outlier) {
-	if o.MaxEjection >= o.Ejection {
-		return
-	}
-	if unsaid(n.child("max_ejection")) {
-		o.MaxEjection = o.Ejection
-		return
-	}
-	r.say(at.key("max_ejection"), n.child("max_ejection"), "%s is shorter than ejection, which is %s", o.MaxEjection, o.Ejection)
-}
-
-// unsaid tells whether a duration is left to its default.
-func unsaid(n *node) bool {
-	if n == nil {
-		return true
-	}
-	text, _ := n.text()
-	v, err := time.ParseDuration(text)
-	return err == nil && v == 0
+	r.checkOrder(at, n, bound{"max_ejection", &o.MaxEjection}, bound{"ejection", &o.Ejection}, false)
 }

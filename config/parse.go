@@ -36,6 +36,7 @@ func Parse(sources []Source) (*Snapshot, error) {
 	s, _ := schema.read(r, nil, root)
 	if !r.partial {
 		r.checkReferences(root, &s)
+		r.checkTracking(root, &s)
 		r.checkBinds(root, &s)
 		r.checkConnectionIDs(root, &s)
 	}

@@ -3,9 +3,11 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const maxMethod = 32 // bytes of an HTTP method
@@ -24,7 +26,7 @@ func escaped() kind[string] {
 		}
 		v, bad := unescaped(text)
 		if bad != "" {
-			r.want(at, n, fmt.Sprintf(`a string with no other escapes than \r, \n, \t, \0, \\ and \xHH, and not %s`, bad))
+			r.want(at, n, fmt.Sprintf(`a string whose escapes are \r, \n, \t, \0, \\ and \xHH, and not %s`, bad))
 			return "", false
 		}
 		return v, true
@@ -59,8 +61,7 @@ func expected() kind[string] {
 	}}
 }
 
-// unescaped resolves \r, \n, \t, \0, \\ and \xHH; bad is the first other escape,
-// quoted where it could not be printed.
+// unescaped resolves \r, \n, \t, \0, \\ and \xHH; bad is the first other escape.
 func unescaped(text string) (v, bad string) {
 	short := map[byte]byte{'r': '\r', 'n': '\n', 't': '\t', '0': 0, '\\': '\\'}
 	var b strings.Builder
@@ -85,56 +86,73 @@ func unescaped(text string) (v, bad string) {
 				continue
 			}
 		}
-		bad = `\` + string([]rune(rest[:min(len(rest), 4)])[:1])
 		if rest[0] == 'x' {
-			bad = `\x without two hex digits`
+			return "", `\x without two hex digits`
 		}
-		return "", strings.Trim(strconv.Quote(strings.TrimPrefix(bad, `\`)), `"`)
+		c, _ := utf8.DecodeRuneInString(rest)
+		quoted := strconv.QuoteRune(c)
+		return "", `\` + quoted[1:len(quoted)-1]
 	}
 	return b.String(), ""
 }
 
 // method is a token of RFC 9110 in capitals.
-func method(s string) (string, bool) {
-	return `an HTTP method in capitals, such as "GET"`, strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
+func method() kind[string] {
+	valid := func(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == "" }
+	return near(maxMethod, `an HTTP method in capitals, such as "GET"`, valid, strings.ToUpper)
 }
 
 // requestHost is what may stand in a Host header.
-func requestHost(s string) (string, bool) {
-	bad := strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/\@?#,"<>`, c) })
-	return `a host name for the request, such as "web.internal" or "web.internal:8080"`, !bad
+func requestHost() kind[string] {
+	valid := func(s string) bool {
+		u, err := url.Parse("http://" + s + "/")
+		return err == nil && u.Host == s && u.Path == "/" && isVisible(s)
+	}
+	meant := func(s string) string {
+		_, s = cutScheme(s)
+		host, _, _ := strings.Cut(s, "/")
+		return host
+	}
+	return near(maxServerName+len(":65535"), `a host name for the request, such as "web.internal" or "web.internal:8080"`, valid, meant)
 }
 
 // requestPath is the target of a request: a path, perhaps with a query.
 func requestPath() kind[string] {
-	valid := func(s string) (string, bool) {
-		bad := strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' })
-		return `a path that begins with "/", in ASCII without spaces, such as "/healthz"`, !bad && strings.HasPrefix(s, "/")
+	valid := func(s string) bool {
+		_, err := url.ParseRequestURI(s)
+		return err == nil && strings.HasPrefix(s, "/") && isVisible(s) && !strings.Contains(s, "#")
 	}
-	k := plain(maxProbe, nil)
-	read := k.read
-	k.read = func(r *reader, at *keyPath, n *node) (string, bool) {
-		v, ok := read(r, at, n)
-		if !ok || v == "" {
-			return v, ok
+	meant := func(s string) string {
+		if had, rest := cutScheme(s); had {
+			_, s, _ = strings.Cut(rest, "/")
 		}
-		what, ok := valid(v)
-		if !ok {
-			i := r.want(at, n, what)
-			if _, ok := valid("/" + v); ok && !strings.Contains(v, "://") {
-				i.Suggestion = "/" + v
-			}
-			return "", false
+		if !strings.HasPrefix(s, "/") {
+			s = "/" + s
 		}
-		return v, true
+		return strings.ReplaceAll(s, " ", "%20")
 	}
-	return k
+	return near(maxProbe, `a path that begins with "/", such as "/healthz", with other characters than visible ASCII as %XX`, valid, meant)
+}
+
+func cutScheme(s string) (had bool, rest string) {
+	if _, rest, had = strings.Cut(s, "://"); had {
+		return true, rest
+	}
+	return false, s
+}
+
+// isVisible tells whether all is ASCII's visible characters.
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f })
 }
 
 // verifiedName is a name that a certificate can be for.
-func verifiedName(s string) (string, bool) {
-	_, err := netip.ParseAddr(s)
-	return `a DNS name such as "web.internal", or an IP address`, err == nil || isName(s) && !strings.HasPrefix(s, "*") && !isAddress(s)
+func verifiedName() kind[string] {
+	valid := func(s string) bool {
+		_, err := netip.ParseAddr(s)
+		return err == nil || isName(s) && !strings.HasPrefix(s, "*") && !isAddress(s)
+	}
+	return near(maxServerName, `a DNS name such as "web.internal", or an IP address`, valid, nearName)
 }
 
 // hostAddress is the IP address of a host, without a port; "" is none.

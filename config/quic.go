@@ -41,12 +41,19 @@ func isName(text string) bool {
 	if len(text) > maxServerName {
 		return false
 	}
-	for label := range strings.SplitSeq(strings.TrimPrefix(text, "*."), ".") {
+	name := strings.TrimPrefix(text, "*.")
+	return !strings.Contains(name, "_") && isLabels(name)
+}
+
+// isLabels tells whether every label of a name is letters, digits, underscores and
+// hyphens, these within.
+func isLabels(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
 		for i := range len(label) {
-			if !isBare(label[i]) || label[i] == '_' {
+			if !isBare(label[i]) {
 				return false
 			}
 		}
@@ -103,17 +110,17 @@ func serverID() kind[string] {
 // checkServerIDs finds server IDs from which an endpoint could not be told: of
 // two lengths, since a connection ID doesn't say how long its server ID is, or
 // twice the same.
-func checkServerIDs(r *reader, at *keyPath, n *node, c *Cluster) {
+func checkServerIDs(r *reader, at *keyPath, n *node, all []Endpoint) {
 	first, seen := -1, make(map[string]int)
-	for i, e := range c.Endpoints {
+	for i, e := range all {
 		if e.ServerID == "" {
 			continue
 		}
 		if first < 0 {
 			first = i
 		}
-		where, here := at.key("endpoints").element(i).key("server_id"), n.child("endpoints").element(i).child("server_id")
-		if other := c.Endpoints[first].ServerID; len(other) != len(e.ServerID) {
+		where, here := at.element(i).key("server_id"), n.element(i).child("server_id")
+		if other := all[first].ServerID; len(other) != len(e.ServerID) {
 			r.say(where, here, "%s has %s and %s of endpoints[%d] has %s: all server IDs of a cluster are of one length",
 				e.ServerID, inBytes(e.ServerID), other, first, inBytes(other))
 		} else if twin, twice := seen[e.ServerID]; twice {

@@ -62,6 +62,19 @@ func (n *node) text() (string, bool) {
 	return n.raw, n.raw != "" && n.scalar != nil
 }
 
+// misread tells whether a word of the document is not the one in its place, which
+// was said: nothing follows from that one.
+func misread(n *node, word string) bool {
+	if n == nil {
+		return false
+	}
+	text, ok := n.text()
+	return !ok || text != "" && text != word
+}
+
+// given tells whether a key is there and not empty, right or wrong.
+func given(n *node) bool { return n != nil && n.scalar != "" }
+
 // shown is how much of a value an error repeats.
 const shown = 64
 
@@ -92,6 +105,8 @@ func (n *node) describe() string {
 		return strconv.FormatBool(v)
 	case time.Time:
 		return "a date or time"
+	case null:
+		return "null"
 	}
 	if n.table != nil {
 		return "a table"

@@ -133,10 +133,12 @@ is replaced whole: a list never grows by merging.
   ` + "`ns`, `us`, `ms`, `s`, `m` and `h`" + `; the unit is never left out.
 - **size**: a whole number of bytes, or a string of a number and its unit, ` + "`\"64KiB\"`" + `.
   Units are ` + "`B`; `KiB`, `MiB`, `GiB` (1024); `kB`, `MB`, `GB` (1000)" + `.
+- **rate**: a string of a whole number and "/s", "/m" or "/h", ` + "`\"100/s\"`" + `: so many a second,
+  minute or hour.
 - **address**: an IP address and port, ` + "`\"10.0.0.1:80\"` or `\"[2001:db8::1]:80\"`" + `. To bind every
   address, leave it out: ` + "`\":80\"`" + `. Port 0 binds a free port.
 - **network**: ` + "`\"10.0.0.0/8\"`, `\"2001:db8::/32\"`" + `, or a single address.
-- Numbers, durations and sizes are never negative.
+- Numbers, durations, sizes and rates are never negative.
 - **server name**: a DNS name, ` + "`\"db.example.com\"`" + `, or one with ` + "`*`" + ` as its first label.
 - **hex string**: two digits for each byte, ` + "`\"0a1b\"`" + `.
 - Two binds of one protocol may not overlap: the same address and port, or a wildcard and

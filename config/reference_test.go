@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,14 @@ func wants(path string) string {
 		return "listeners.web = { protocol = \"udp\", udp.quic = true }\n"
 	case strings.HasPrefix(path, "listeners.*.udp"):
 		return "listeners.web.protocol = \"udp\"\n"
+	case path == "clusters.*.health.service":
+		return "clusters.web.health.type = \"grpc\"\n"
+	case path == "clusters.*.health.tls.cert", path == "clusters.*.health.tls.key":
+		return "clusters.web.health.tls = { cert = \"old.pem\", key = \"old.key\" }\n"
+	case slices.Contains(ofTypes[strings.TrimPrefix(path, "clusters.*.health.")], HealthHTTP):
+		return "clusters.web.health.type = \"http\"\n"
+	case strings.HasPrefix(path, "listeners.*.rate."):
+		return "listeners.web.rate = { connections = \"1/s\", per_source = \"1/s\" }\n"
 	case strings.HasPrefix(path, "clusters.*.hash_"):
 		return "clusters.web.policy = \"ring_hash\"\n"
 	}
@@ -47,7 +56,7 @@ func examples(t *testing.T) map[string]Source {
 		}
 		text += "\n"
 		for _, cluster := range []string{"inside", "stable", "next"} {
-			text += "[clusters." + cluster + "]\nendpoints = [\"10.0.0.1:1\"]\n"
+			text += "[clusters." + cluster + "]\nendpoints = [\"10.0.0.1:1\"]\nhealth = {}\n"
 		}
 		all[k.Path] = Source{Name: k.Path, Kind: TOML, Text: text}
 	}

@@ -91,6 +91,7 @@ func checkProtocol(r *reader, at *keyPath, n *node, l *Listener) {
 		return
 	}
 	if l.Protocol == ProtocolUDP {
+		checkPerPacket(r, at, n, l)
 		if n.child("idle_timeout") == nil {
 			l.IdleTimeout = idleUDP
 		}
@@ -109,6 +110,21 @@ func checkProtocol(r *reader, at *keyPath, n *node, l *Listener) {
 		if len(l.Routes[i].SNI) > 0 {
 			r.missing(at.key("routes").element(i).key("sni"), n.child("routes").element(i).child("sni"), "sni works with %s so far", works)
 		}
+	}
+}
+
+// checkPerPacket finds limits of flows where there are none: they would keep
+// nobody out.
+func checkPerPacket(r *reader, at *keyPath, n *node, l *Listener) {
+	if !l.UDP.PerPacket {
+		return
+	}
+	const none = "counts flows, and with udp.per_packet there are none: leave one of the two out"
+	if l.Rate != rateTable().defaults() {
+		r.say(at.key("rate"), n.child("rate"), none)
+	}
+	if l.MaxConnectionsPerSource != 0 {
+		r.say(at.key("max_connections_per_source"), n.child("max_connections_per_source"), none)
 	}
 }
 
@@ -131,11 +147,4 @@ func checkOnlyTCP(r *reader, at *keyPath, n *node, l *Listener) {
 
 // misread tells whether the protocol in the document is none, which was said:
 // nothing follows from the one in its place.
-func (l *Listener) misread(n *node) bool {
-	p := n.child("protocol")
-	if p == nil {
-		return false
-	}
-	text, ok := p.text()
-	return !ok || text != "" && text != string(l.Protocol)
-}
+func (l *Listener) misread(n *node) bool { return misread(n.child("protocol"), string(l.Protocol)) }

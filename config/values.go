@@ -71,12 +71,15 @@ func number(least, most, like float64) kind[float64] {
 		if !ok || !(v >= least && v <= most) {
 			i := r.want(at, n, what)
 			text, _ := n.scalar.(string)
-			percent, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(text, "%")), 64)
-			if ok {
-				percent, err = v, nil
+			digits, percent := strings.CutSuffix(text, "%")
+			if quoted, err := strconv.ParseFloat(strings.TrimSpace(digits), 64); err == nil {
+				v = quoted
+				if !percent && v >= least && v <= most {
+					i.Message += ", which needs no quotes"
+				}
 			}
-			if err == nil && most == 1 && percent > 1 && percent <= 100 {
-				i.Suggestion = strconv.FormatFloat(percent/100, 'g', -1, 64)
+			if most == 1 && v > 0 && v <= 100 && (percent || v > 1 && v == math.Trunc(v)) {
+				i.Suggestion = strconv.FormatFloat(v/100, 'g', -1, 64)
 			}
 			return 0, false
 		}
@@ -108,6 +111,27 @@ func plain(most int, valid func(string) (what string, ok bool)) kind[string] {
 		}
 		return v, true
 	}}
+}
+
+// near is plain for strings that have to be valid; meant, unless nil, is what one
+// that is not was probably meant to say.
+func near(most int, what string, valid func(string) bool, meant func(string) string) kind[string] {
+	k := plain(most, nil)
+	read := k.read
+	k.read = func(r *reader, at *keyPath, n *node) (string, bool) {
+		v, ok := read(r, at, n)
+		if !ok || v == "" || valid(v) {
+			return v, ok
+		}
+		i := r.want(at, n, what)
+		if meant != nil {
+			if s := meant(v); s != v && s != "" && valid(s) {
+				i.Suggestion = s
+			}
+		}
+		return "", false
+	}
+	return k
 }
 
 // oneOf is one of some words; the empty string is none and gives the default.
