@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -44,9 +45,17 @@ func sound(t *testing.T, s *Snapshot, err error, name string, lines int) {
 				}
 			}
 		}
+		for _, l := range s.Listeners {
+			if r := l.Rate; !(r.Connections >= 0 && r.PerSource >= 0) || r.Burst < 0 || r.PerSourceBurst < 0 || l.UDP.PerPacket && (r != Rate{} || l.MaxConnectionsPerSource != 0) {
+				t.Fatalf("not valid: %+v", l)
+			}
+		}
 		for _, c := range s.Clusters {
 			if (len(c.Endpoints) == 0) != c.Discover.On() || c.ConnectAttempts == 0 || c.ConnectTimeout <= 0 {
 				t.Fatalf("not valid: %+v", c)
+			}
+			if why := unsound(s, &c); why != "" {
+				t.Fatalf("%s: %+v", why, c)
 			}
 			ids := make(map[string]bool)
 			for _, e := range c.Endpoints {
@@ -70,6 +79,30 @@ func sound(t *testing.T, s *Snapshot, err error, name string, lines int) {
 			t.Fatalf("an error outside of the %d lines, or of more than one: %#v", lines, e)
 		}
 	}
+}
+
+// unsound says what of a cluster's discovery, checks and limits cannot be so.
+func unsound(s *Snapshot, c *Cluster) string {
+	d, h, o, l := &c.Discover, &c.Health, &c.Outlier, &c.Limits
+	host, _, hasPort := cutPort(d.DNS)
+	_, bad := regexp.Compile(strings.TrimPrefix(h.Expect, "~"))
+	_, badBody := regexp.Compile(strings.TrimPrefix(h.ExpectBody, "~"))
+	share := func(v float64) bool { return v >= 0 && v <= 1 }
+	switch tracked := s.Cluster(h.Track); {
+	case d.DNS != "" && (d.File != "" || !isHostName(strings.TrimSuffix(host, ".")) || hasPort != (d.Mode != DiscoverSRV)), d.Refresh < minRefresh, d.MaxRefresh < d.Refresh:
+		return "discover"
+	case h.FastInterval > h.Interval, h.FastInterval < minCheck, h.Timeout < minCheck, h.Rise < 1, h.Fall < 1, h.Rise > maxTimes, h.Fall > maxTimes:
+		return "health"
+	case h.Track != "" && (h.Type != HealthOff || tracked == nil || tracked.Health.Type == HealthOff || tracked == c):
+		return "track"
+	case !strings.HasPrefix(h.Path, "/"), h.Method == "", len(h.ExpectStatus) == 0, strings.HasPrefix(h.Expect, "~") && bad != nil, strings.HasPrefix(h.ExpectBody, "~") && badBody != nil:
+		return "probe"
+	case (h.TLS.Cert == "") != (h.TLS.Key == ""), h.TLS.On && h.Type != HealthTCP && h.Type != HealthHTTP && h.Type != HealthGRPC:
+		return "tls"
+	case !share(c.PanicThreshold), !share(o.MaxEjected), !share(l.RetryBudget), !(o.SuccessRateStdev >= 0), o.MaxEjection < o.Ejection, o.Interval <= 0, l.PendingTimeout <= 0:
+		return "limits"
+	}
+	return ""
 }
 
 func FuzzParse(f *testing.F) {

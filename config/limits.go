@@ -83,7 +83,7 @@ func limitsTable() table[Limits] {
 			help: "How long a connection waits for a place, at least 1ms."}),
 		key(integer[int64](0, maxCount), func(l *Limits) *int64 { return &l.MaxRetries }, doc{
 			name: "max_retries", def: int64(0), example: "100",
-			help: "Most attempts after a first one that failed under way at once; 0 is no limit."}),
+			help: "Most retries under way at once, a retry being an attempt to connect after one that failed; 0 is no limit."}),
 		key(number(0, 1, 0.2), func(l *Limits) *float64 { return &l.RetryBudget }, doc{
 			name: "retry_budget", def: 0.0, example: "0.2",
 			help: "The same limit as a share of the connections under way, 0 to 1; 0 is off."}),

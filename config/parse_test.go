@@ -73,7 +73,11 @@ func TestZeroValues(t *testing.T) {
 	want.Process.DrainTimeout = 0
 	want.Admin.Listen = ""
 	want.Listeners[0].IdleTimeout, want.Listeners[0].HalfCloseTimeout, want.Listeners[0].TCP.Keepalive = 0, 0, 0
-	want.Clusters[0].Endpoints[0].Weight = 0
+	web := &want.Clusters[0]
+	web.Endpoints[0].Weight = 0
+	web.PanicThreshold = 0
+	web.Outlier.On, web.Outlier.ConsecutiveFailures, web.Outlier.SuccessRateStdev, web.Outlier.MaxEjected = true, 0, 0, 0
+	web.Health.Type, web.Health.TLS = HealthTCP, HealthTLS{On: true}
 	got := parse(t, `
 [process]
 loops = 0
@@ -92,6 +96,10 @@ buffer = 0
 balance = ""
 routes = []
 tcp.keepalive = "0s"
+allow = []
+deny = []
+rate = { connections = "", burst = 0, per_source = 0, per_source_burst = 0 }
+max_connections_per_source = 0
 udp = { responses = 0, max_flows = 0, receive_buffer = 0, send_buffer = "0" }
 [clusters.web]
 policy = ""
@@ -99,8 +107,38 @@ hash_on = ""
 hash_balance = 0
 connect_timeout = "0s"
 connect_attempts = 0
-endpoints = [{ address = "127.0.0.1:9000", weight = 0, state = "", server_id = "" }]
-health.on_down = ""
+endpoints = [{ address = "127.0.0.1:9000", weight = 0, state = "", server_id = "", priority = 0 }]
+slow_start = "0s"
+panic_threshold = 0
+discover = { dns = "", refresh = "0s", max_refresh = "0s", mode = "", servers = [], file = "" }
+limits = { max_connections = 0, max_pending = 0, pending_timeout = "0s", max_retries = 0, retry_budget = 0 }
+[clusters.web.outlier]
+consecutive_failures = 0
+success_rate_stdev = 0
+interval = "0s"
+ejection = "0s"
+max_ejection = "0s"
+max_ejected = 0
+[clusters.web.health]
+type = ""
+interval = "0s"
+fast_interval = "0s"
+timeout = "0s"
+rise = 0
+fall = 0
+port = 0
+address = ""
+track = ""
+send = ""
+expect = ""
+method = ""
+host = ""
+path = ""
+expect_status = []
+expect_body = ""
+service = ""
+tls = { server_name = "", ca = "", cert = "", key = "", verify = false }
+on_down = ""
 `)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)
@@ -135,6 +173,10 @@ max_duration = "24h"
 half_close_timeout = "1m30s"
 buffer = "1MiB"
 balance = "kernel"
+allow = ["10.0.0.0/8", "::ffff:192.0.2.1"]
+deny = ["10.9.0.0/16"]
+rate = { connections = "1000/s", burst = 2000, per_source = "90/m", per_source_burst = 5 }
+max_connections_per_source = 50
 tcp = { fast_open = true, defer_accept = true, user_timeout = "30s", keepalive = "60s", congestion = "bbr" }
 
 [[listeners.web.routes]]
@@ -175,7 +217,7 @@ connect_timeout = "100ms"
 connect_attempts = 16
 endpoints = [
   "10.0.0.1:8080",
-  { address = "[fe80::1%eth0]:8080", weight = 2, max_connections = 500, backup = true, state = "drain", server_id = "0A1b" },
+  { address = "[fe80::1%eth0]:8080", weight = 2, max_connections = 500, backup = true, state = "drain", server_id = "0A1b", priority = 7 },
 ]
 [clusters.web.health]
 on_down = "keep"
@@ -212,13 +254,14 @@ weight = 65535
 				{Split: []Share{{"db", 10}, {"web", 90}}},
 			},
 			Backlog: 10, MaxConnections: 20, IdleTimeout: 30 * time.Minute, MaxDuration: 24 * time.Hour, HalfCloseTimeout: 90 * time.Second,
-			Buffer: 1 << 20, Balance: "kernel", TCP: TCP{true, true, 30 * time.Second, time.Minute, "bbr"}, UDP: UDP{MaxFlows: 65536},
+			Buffer: 1 << 20, Balance: "kernel", Allow: []netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32")}, Deny: []netip.Prefix{prefix("10.9.0.0/16")},
+			Rate: Rate{1000, 1.5, 2000, 5}, MaxConnectionsPerSource: 50, TCP: TCP{true, true, 30 * time.Second, time.Minute, "bbr"}, UDP: UDP{MaxFlows: 65536},
 		}},
 		Clusters: []Cluster{
 			{Name: "db", Policy: "round_robin", HashOn: "source_ip", ConnectTimeout: 2 * time.Second, ConnectAttempts: 3, Endpoints: []Endpoint{
 				{addr("10.0.0.1:5432"), 1, 0, false, "maint", "", 0}, {addr("10.0.0.2:5432"), 65535, 0, false, "ready", "", 0}}, Health: on(Close), Discover: plain.Discover, PanicThreshold: 0.5, Outlier: plain.Outlier, Limits: plain.Limits},
 			{Name: "web", Policy: "maglev", HashOn: "source", HashBalance: 1.25, ConnectTimeout: 100 * time.Millisecond, ConnectAttempts: 16, Endpoints: []Endpoint{
-				{addr("10.0.0.1:8080"), 1, 0, false, "ready", "", 0}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain", "0a1b", 0}}, Health: on(Keep), Discover: plain.Discover, PanicThreshold: 0.5, Outlier: plain.Outlier, Limits: plain.Limits},
+				{addr("10.0.0.1:8080"), 1, 0, false, "ready", "", 0}, {addr("[fe80::1%eth0]:8080"), 2, 500, true, "drain", "0a1b", 7}}, Health: on(Keep), Discover: plain.Discover, PanicThreshold: 0.5, Outlier: plain.Outlier, Limits: plain.Limits},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

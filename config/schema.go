@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // The schema is one tree of tables and their keys, and all there is to know of a
@@ -211,11 +212,18 @@ func named[T any](t table[T], name func(*T) *string) kind[[]T] {
 	}
 }
 
+func plural(name string) string {
+	if strings.HasSuffix(name, "s") {
+		return name + "es"
+	}
+	return name + "s"
+}
+
 // listOf is a list of values of kind k. What is at fault leaves a zero value in
 // its place, so that indices stay those of the document.
 func listOf[V any](k kind[V], want string) kind[[]V] {
 	l := kind[[]V]{
-		name: "list of " + k.name + "s",
+		name: "list of " + plural(k.name),
 		read: func(r *reader, at *keyPath, n *node) ([]V, bool) {
 			if n.list == nil {
 				r.want(at, n, want)
