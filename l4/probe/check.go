@@ -12,7 +12,7 @@ import (
 // Check asks one endpoint whether it is well. It is immutable and safe for concurrent use.
 type Check interface {
 	// Run returns nil when the endpoint at the address is well, else why not, as text for people. It returns by the end of the
-	// check's timeout, or sooner if the context ends.
+	// check's timeout, or sooner if the context ends. errors.Is(err, ErrHere) tells what says nothing about the endpoint.
 	Run(ctx context.Context, at netip.AddrPort) error
 }
 

@@ -20,11 +20,11 @@ type link struct {
 
 // leave closes the connection. After a failure nothing is said to the endpoint any more: TLS would wait for its goodbye to be sent.
 func (l *link) leave(failed bool) {
-	l.stop()
 	if failed {
 		_ = l.tcp.Close()
 	}
 	_ = l.Close()
+	l.stop() // the goodbye is bounded, too
 }
 
 // protocol returns what TLS has agreed on; "" = nothing, or no TLS.

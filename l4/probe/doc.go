@@ -15,7 +15,7 @@
 // A check connects anew each time and leaves nothing behind. What it reads of an endpoint is bounded: by its timeout, and by 64 KiB.
 // Its errors are texts for operators, such as "connection refused" or "status 503"; they don't repeat the address.
 //
-// It runs in ordinary goroutines and blocks there; nothing here may be called on a loop, save what says so.
+// It runs in ordinary goroutines and blocks there. Nothing here may be called on a loop: at the least it takes a lock.
 //
 // Owner of its state: a Check is immutable and may be shared by all endpoints that are asked alike. The Runner's state is behind its
 // lock; a Target's fields belong to whoever made it until it is added, and are only read from then on.

@@ -60,14 +60,14 @@ func TestHTTP(t *testing.T) {
 			}
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
 		}, want: "status 302"},
-		{name: "request", options: Options{Method: "OPTIONS", Host: "a.example:81", Path: "/a%2Fb%20c?d=e&f"}, handle: func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != "OPTIONS" || r.Host != "a.example:81" || r.RequestURI != "/a%2Fb%20c?d=e&f" || r.UserAgent() != "weir" || r.ContentLength > 0 {
+		{name: "request", options: Options{Method: http.MethodOptions, Host: "a.example:81", Path: "/a%2Fb%20c?d=e&f"}, handle: func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodOptions || r.Host != "a.example:81" || r.RequestURI != "/a%2Fb%20c?d=e&f" || r.UserAgent() != "weir" || r.ContentLength > 0 {
 				t.Errorf("asked %s %s of %s as %s", r.Method, r.RequestURI, r.Host, r.UserAgent())
 			}
 		}},
 		{name: "request by default", handle: func(w http.ResponseWriter, r *http.Request) {
 			local := r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()
-			if r.Method != "GET" || r.Host != local || r.RequestURI != "/" || !r.Close || r.Header.Get("Accept-Encoding") != "" {
+			if r.Method != http.MethodGet || r.Host != local || r.RequestURI != "/" || !r.Close || r.Header.Get("Accept-Encoding") != "" {
 				t.Errorf("asked %s %s of %s, %v", r.Method, r.RequestURI, r.Host, r.Header)
 			}
 		}},

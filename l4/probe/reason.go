@@ -72,13 +72,13 @@ var hereTexts = []struct {
 	{unix.ENOBUFS, "out of memory"},
 	{unix.ENOMEM, "out of memory"},
 	{unix.EAFNOSUPPORT, "no such kind of address"},
-	{unix.EINVAL, "the source address doesn't fit the endpoint's"},
 }
 
 // reason turns what Go said while the check was waiting into what an operator reads.
 func reason(err error, waiting phase, timeout time.Duration) error {
 	var f failure
 	var h here
+	var family *net.AddrError
 	switch {
 	case err == nil:
 		return nil
@@ -86,6 +86,8 @@ func reason(err error, waiting phase, timeout time.Duration) error {
 		return f
 	case errors.As(err, &h):
 		return h
+	case errors.As(err, &family): // only what connects from a Source gets that far
+		return here("the source address is of another family than the endpoint's")
 	case errors.Is(err, context.Canceled):
 		return failure("cancelled")
 	}

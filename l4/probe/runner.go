@@ -36,9 +36,10 @@ type RunnerStats struct {
 const (
 	defaultMost = 256
 	late        = time.Second
-	// least is between two checks of a target, and between two looks at the heap when only time passes: with thousands of targets
-	// each look then begins several checks.
-	least = time.Millisecond
+	least       = time.Millisecond // between two checks of a target
+	// glance is between two looks at the heap while only time passes, by which a check may begin late: with thousands of targets a look
+	// then begins many of them, where each would wake a thread.
+	glance = 5 * time.Millisecond
 )
 
 // Runner runs the checks of many targets, each when it is due, and no more at once than it may. When places are short, who has been
@@ -210,7 +211,7 @@ func (r *Runner) look() time.Duration {
 	if r.workers == r.most || len(r.waiting) == 0 {
 		return 0
 	}
-	d := max(r.waiting[0].due.Sub(now), least)
+	d := max(r.waiting[0].due.Sub(now), glance)
 	r.armed = now.Add(d)
 	return d
 }
