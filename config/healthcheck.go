@@ -51,7 +51,7 @@ func checkHealth(r *reader, at *keyPath, n *node, h *Health) {
 		told = name
 		r.missing(at.key(name), value, "means nothing to checks of type %s: it needs type = %s", h.Type, either(types))
 	}
-	if h.Type == HealthHTTP && h.Method == "HEAD" && h.ExpectBody != "" {
+	if h.Type == HealthHTTP && h.Method == head && h.ExpectBody != "" {
 		r.say(at.key("expect_body"), n.child("expect_body"), "the answer to a HEAD request has no body")
 	}
 }

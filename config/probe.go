@@ -10,7 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-const maxMethod = 32 // bytes of an HTTP method
+const (
+	maxMethod = 32 // bytes of an HTTP method
+	head      = "HEAD"
+)
 
 // escaped is bytes: a string in which the escapes of unescaped are resolved.
 func escaped() kind[string] {
