@@ -62,7 +62,9 @@ func (c *Cluster) Next(endpoints []*Endpoint, set *lb.Set) *Cluster {
 
 func (c *Cluster) begin(set *lb.Set) {
 	for _, e := range c.Endpoints {
-		e.places = c.Places
+		if e.places == nil { // else it's in use, and of a cluster of the same name
+			e.places = c.Places
+		}
 	}
 	c.set.Store(set)
 }

@@ -86,5 +86,9 @@ func (o *Oldest) Offer(index uint32, since int64) {
 	o.index[at], o.since[at] = index, since
 }
 
-// All returns them, the one that has rested longest first.
-func (o *Oldest) All() []uint32 { return o.index[:o.n] }
+// Due returns those that a tick of a sweep ends when there are so many in all, the one that has rested longest first: some hundredths, so that a little too
+// many don't cost all of them.
+func (o *Oldest) Due(of int) []uint32 { return o.index[:min(o.n, max(1, of/oldestShare))] }
+
+// oldestShare divides those that there are.
+const oldestShare = 64

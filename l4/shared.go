@@ -61,6 +61,14 @@ func (s *Shared) Max() int64 {
 	return most
 }
 
+// DescriptorShare returns the share of the descriptors for sessions and flows that is taken; 0 if nothing bounds them.
+func (s *Shared) DescriptorShare() float64 {
+	if most := s.maxDescriptors.Load(); most > 0 {
+		return float64(s.descriptors.Load()) / float64(most)
+	}
+	return 0
+}
+
 // Full reports whether there is no place for a session.
 func (s *Shared) Full() bool {
 	return !Below(s.active.Load(), s.max.Load()) || !Below(s.descriptors.Load()+SessionDescriptors-1, s.maxDescriptors.Load())

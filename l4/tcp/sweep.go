@@ -56,7 +56,7 @@ func (p *Proxy) sweep() {
 			oldest.Offer(p.swept, s.active)
 		}
 	}
-	for _, i := range oldest.All() {
+	for _, i := range oldest.Due(p.sessions.Len()) {
 		p.dismiss(p.sessions.At(i), i, l4.Overloaded)
 	}
 }

@@ -55,7 +55,7 @@ func (p *Proxy) sweep() {
 			oldest.Offer(p.swept, p.table.Last(id))
 		}
 	}
-	for _, i := range oldest.All() {
+	for _, i := range oldest.Due(p.table.Len()) {
 		p.end(flow.ID(i), l4.Overloaded)
 	}
 }

@@ -13,14 +13,22 @@ import (
 
 // Apply makes the process run another configuration. An error means that nothing has changed.
 func (c *Control) Apply(s *config.Snapshot) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	c.look(s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.draining {
 		return ErrDraining
 	}
 	first := c.view.Load() == nil
-	change := config.Diff(c.running.Snapshot, s)
-	err := c.apply(s)
+	change := config.Diff(c.configured, s)
+	err := c.apply(c.withFound(s))
+	if err != nil {
+		c.resolver.Set(discovers(c.configured))
+	} else {
+		c.configured = s
+	}
 	if first {
 		if err == nil {
 			c.publish()
@@ -76,6 +84,7 @@ func (c *Control) apply(s *config.Snapshot) error {
 	c.sockets, c.bound = opened.sockets, opened.bound
 	leaving := c.running.Leaving(next)
 	c.running = next
+	c.monitor.Follow(next.Plans)
 	c.measureBuffers()
 	c.replaceAdmin(server)
 	c.shared.SetMax(c.limits())

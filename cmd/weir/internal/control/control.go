@@ -8,16 +8,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"weir/cmd/weir/internal/admin"
 	"weir/cmd/weir/internal/build"
+	"weir/cmd/weir/internal/resolve"
 	"weir/cmd/weir/internal/stats"
 	"weir/config"
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/monitor"
 	"weir/l4/tcp"
 	"weir/l4/udp"
 )
@@ -33,21 +36,27 @@ type Options struct {
 // Control is a running weir. Its methods may be called from anywhere but from a loop.
 type Control struct {
 	// Immutable after New.
-	log     *slog.Logger
-	version string
-	loops   []stats.Loop
-	shared  *l4.Shared
-	started time.Time
-	files   files
-	failed  chan error
-	ran     bool
-	done    chan struct{} // closed when the loops have stopped
+	log      *slog.Logger
+	version  string
+	loops    []stats.Loop
+	shared   *l4.Shared
+	started  time.Time
+	files    files
+	failed   chan error
+	ran      bool
+	monitor  *monitor.Monitor
+	resolver *resolve.Resolver
+	overload overload
+	done     chan struct{} // closed when the loops have stopped
 
 	view atomic.Pointer[stats.View]
 
-	mu      sync.Mutex
-	running *build.Running
-	sockets sockets
+	changing sync.Mutex // held for the whole of Apply, before mu
+
+	mu         sync.Mutex
+	configured *config.Snapshot // what was applied last; running has the endpoints that were discovered as well
+	running    *build.Running
+	sockets    sockets
 	// drained are the UDP ports that listeners have given up, and until when flows may keep them.
 	drained  map[uint16]time.Time
 	bound    map[string][]netip.AddrPort // by listener: where it listens in fact
@@ -78,6 +87,11 @@ func New(o Options) (*Control, error) {
 		sockets: sockets{}, drained: map[uint16]time.Time{}, bound: map[string][]netip.AddrPort{},
 	}
 	setMaxProcs(n)
+	c.overload.memory = findMemory(os.DirFS("/"))
+	setMemoryLimit(c.overload.memory)
+	c.configured = new(config.Snapshot)
+	c.monitor = monitor.New(monitor.Options{Log: o.Log, Seed: o.Seed, Probes: c.files.probes(), Down: c.endpointDown})
+	c.resolver = resolve.New(resolve.Options{Log: o.Log, Seed: o.Seed, Found: c.found})
 	if c.running, err = build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed}); err != nil {
 		return nil, err
 	}
@@ -98,12 +112,14 @@ func New(o Options) (*Control, error) {
 		return nil, err
 	}
 	go c.watch()
+	go c.watchOverload()
 	return c, nil
 }
 
 func (c *Control) addLoop(i, n int, cpus []int, o Options) error {
 	loop, err := eventloop.New(eventloop.Options{
 		Pin: o.Snapshot.Process.Pin, CPU: cpus[i%len(cpus)], MaxPipes: c.files.pipes(n),
+		Clock: func() int64 { return int64(time.Since(c.started)) }, // one for all loops: what limits rates is shared
 	})
 	if err != nil {
 		return err
@@ -141,6 +157,7 @@ func (c *Control) publish() {
 	v := &stats.View{
 		Started: c.started, Loops: c.loops, Shared: c.shared, Clusters: c.running.Clusters,
 		Draining: c.draining, Reloads: c.reloads,
+		Checks: c.monitor.Stats, Pressure: c.measured, Discovery: c.discovery,
 	}
 	for _, l := range c.running.Listeners {
 		b := c.buffers[l.Name]
@@ -198,8 +215,23 @@ func (c *Control) drain(over time.Duration) {
 	}
 }
 
-// stop ends the loops.
+// endpointDown has the loops know of an endpoint that has gone down.
+func (c *Control) endpointDown(e *l4.Endpoint, closeSessions bool) {
+	for i := range c.loops {
+		l := &c.loops[i]
+		_ = l.Loop.Post(func() { // a loop that has stopped has no sessions
+			l.UDP.LeaveEndpoint(e)
+			if closeSessions {
+				l.TCP.CloseEndpoint(e)
+			}
+		})
+	}
+}
+
+// stop ends what looks after the endpoints, and the loops.
 func (c *Control) stop() {
+	c.resolver.Close()
+	c.monitor.Close()
 	for _, l := range c.loops {
 		l.Loop.Stop()
 	}

@@ -47,6 +47,9 @@ func (f files) reserve() int { return max(16, f.limit/100) }
 // pipes is the most pipes that each of n loops may have.
 func (f files) pipes(n int) int { return max(4, min(f.reserve()/4, 1024)/n) }
 
+// probes is the most health checks at once.
+func (f files) probes() int { return max(16, min(f.limit/20, 1024)) }
+
 // room is how many descriptors there are for sessions and flows beside so many listening sockets.
 func (f files) room(listening int) int64 {
 	return int64(max(l4.SessionDescriptors, f.limit-f.overhead-listening-f.reserve()))
@@ -58,7 +61,13 @@ func (c *Control) limits() (most, descriptors, each int64) {
 	for _, s := range c.sockets {
 		listening += len(s.fds)
 	}
-	most, descriptors, each = c.running.Snapshot.Process.MaxConnections, c.files.room(listening), l4.SessionDescriptors
+	checked := 0
+	for i := range c.running.Plans {
+		if p := &c.running.Plans[i]; p.Check != nil {
+			checked += len(p.Members)
+		}
+	}
+	most, descriptors, each = c.running.Snapshot.Process.MaxConnections, c.files.room(listening+min(checked, c.files.probes())), l4.SessionDescriptors
 	if !c.running.AnyTCP() {
 		each = l4.FlowDescriptors
 	}

@@ -226,3 +226,8 @@ func (l *load) stop() {
 }
 
 func (r *rig) logged(want string) bool { return strings.Contains(r.log.String(), want) }
+
+func (r *rig) eventually(what string, ok func() bool) {
+	r.t.Helper()
+	eventually(r.t, what, ok)
+}

@@ -21,17 +21,18 @@ func pausesOf(l *stats.Listener) (p pauses) {
 	return p
 }
 
-// watch logs accept pauses, at most one line per listener and second, until the loops have stopped.
+// watch logs accept pauses, at most one line per listener and second, and refusals, until the loops have stopped.
 func (c *Control) watch() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	seen := map[string]pauses{}
+	seen, refused := map[string]pauses{}, refusals{}
 	for {
 		select {
 		case <-c.done:
 			return
 		case <-ticker.C:
 			seen = c.logPauses(seen)
+			refused = c.logRefusals(c.View(), refused, time.Now())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/probe"
 	"weir/l4/tcp"
 	"weir/l4/udp"
 )
@@ -20,6 +21,30 @@ type View struct {
 	Clusters  []*l4.Cluster
 	Draining  bool
 	Reloads   Reloads
+
+	// What is asked for anew each time; nil = unknown.
+	Checks    func() probe.RunnerStats
+	Pressure  func() Pressure
+	Discovery func(cluster string) (Discovery, bool) // false: its endpoints are configured
+}
+
+// Pressure is how much of what the process may run short of is taken.
+type Pressure struct {
+	Stage                   l4.Stage
+	Entered                 [l4.NumStages]uint64 // times that a stage was entered from below
+	Descriptors, Memory     float64              // shares; 0 = there is no limit
+	MemoryUsed, MemoryLimit uint64               // bytes, of the nearest limit; 0 = there is none
+}
+
+// Discovery is how the discovery of a cluster's endpoints is doing.
+type Discovery struct {
+	Endpoints int           // known
+	Answered  time.Time     // when there was the last good answer; zero = never
+	Next      time.Time     // look
+	TTL       time.Duration // of the last answer
+	Queries   uint64
+	Failures  uint64
+	LastError string // of the last look; "" = it was well
 }
 
 // Loop is one reactor and what runs on it.
