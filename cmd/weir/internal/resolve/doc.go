@@ -5,6 +5,8 @@
 //	                                      └───────────────────────────────┘
 //	one goroutine for all:               endpoints are others ──> Found
 //
+// A file's endpoints are in the order of the file, which the policy first goes by; those of DNS, which has no order, by priority and address.
+//
 // It fails static: no answer, an answer that is none, no such name, a file that is gone or has errors, leave a cluster the endpoints that
 // it has. A cluster's last endpoint goes only when a file says so.
 //

@@ -35,6 +35,6 @@ func Example() {
 		fmt.Println(e.Address, e.Weight, ok)
 	}
 	// Output:
-	// 10.0.0.1:8080 1 true
 	// 10.0.0.2:8080 1 true
+	// 10.0.0.1:8080 1 true
 }

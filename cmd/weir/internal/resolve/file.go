@@ -65,6 +65,5 @@ func (w *watched) look(_ context.Context, d *config.Discover) (o outcome, looked
 	if err != nil {
 		return outcome{err: err}, true
 	}
-	sortEndpoints(endpoints)
 	return outcome{answered: true, endpoints: endpoints}, true
 }

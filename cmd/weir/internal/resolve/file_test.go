@@ -19,7 +19,7 @@ func TestFile(t *testing.T) {
 		t.Error("known")
 	}
 	write(t, file, `endpoints = ["10.0.0.2:80", { address = "10.0.0.1:80", weight = 7, priority = 1 }, { address = "10.0.0.3:80", state = "drain" }]`)
-	r.finds("c", "10.0.0.2:80", "10.0.0.3:80drain", "10.0.0.1:80*7@1")
+	r.finds("c", "10.0.0.2:80", "10.0.0.1:80*7@1", "10.0.0.3:80drain")
 	r.works("c")
 	if n := r.log.count("discovery fails"); n != 1 {
 		t.Errorf("%d lines of the same failure", n)

@@ -20,7 +20,7 @@ import (
 type Options struct {
 	// Log is told what is found and what fails; nil = nothing is logged.
 	Log *slog.Logger
-	// Found takes a cluster's endpoints each time they are others than those it has taken before: sorted by priority and address, distinct,
+	// Found takes a cluster's endpoints each time they are others than those it has taken before: in order, distinct,
 	// and its own. It is called by a goroutine of the Resolver, one call at a time for all clusters. While a call takes long, lookups go on, and the next
 	// call has their latest result. nil = nobody is told.
 	//
@@ -202,7 +202,7 @@ func (r *Resolver) First(ctx context.Context) {
 	}
 }
 
-// Known returns the endpoints of a cluster's last good answer, sorted by priority and address, as a copy. ok false: there has been no answer yet, or
+// Known returns the endpoints of a cluster's last good answer, in order, as a copy. ok false: there has been no answer yet, or
 // nothing is to be discovered.
 func (r *Resolver) Known(cluster string) (endpoints []config.Endpoint, ok bool) {
 	r.mu.Lock()
