@@ -73,6 +73,7 @@ type Monitor struct {
 	mu       sync.Mutex
 	rand     *lb.Rand
 	clusters map[string]*cluster
+	unable   bool // the last check could not be made, which was logged
 }
 
 // cluster is what is watched of one cluster.

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"time"
 
 	"weir/l4/probe"
@@ -20,6 +21,11 @@ func (m *Monitor) report(e *entry, of *probe.Target, err error, took time.Durati
 		m.mu.Unlock()
 		return 0 // it was removed
 	}
+	if errors.Is(err, probe.ErrHere) {
+		defer m.mu.Unlock()
+		return m.couldNot(e, err)
+	}
+	m.unable = false
 	now := time.Now()
 	c := &e.condition
 	c.At, c.Took, c.Result = now, took, ""
@@ -51,6 +57,17 @@ func (m *Monitor) report(e *entry, of *probe.Target, err error, took time.Durati
 	m.mu.Unlock()
 	m.tell(events)
 	return wait
+}
+
+// couldNot deals with a check that failed on this side, for want of descriptors, say: that is no result, and the endpoint stays what it is.
+func (m *Monitor) couldNot(e *entry, err error) time.Duration {
+	if !m.unable {
+		m.unable = true
+		m.log.Error("health checks can't be made", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "error", err)
+	}
+	e.condition.Result = err.Error()
+	e.publish()
+	return e.machine.Wait(&e.check.Rules, m.rand)
 }
 
 // turned deals with an endpoint whose checks have changed their mind.
