@@ -12,6 +12,9 @@ const (
 	MinMembers = 5
 	// MinVolume is how many outcomes in the interval a member must have for its success rate to count.
 	MinVolume = 100
+	// MinGap is how far below the mean a success rate has to be in any case: a percentage point. Among n members of which one alone has
+	// failures, that one is sqrt(n-1) deviations below the mean however few they are: a single one would eject it.
+	MinGap = 0.01
 )
 
 // rounding is what sums of floating-point numbers may be off by, and more. A success rate that is closer than that to the
@@ -34,7 +37,7 @@ func (s Sample) rate() (rate float64, ok bool) {
 }
 
 // Judge is called once in each Interval; samples[i] are the outcomes of members[i] in it. It ejects those whose success
-// rate is more than Stdev standard deviations below the mean, the worst first for as long as Eject would, and appends
+// rate is more than Stdev standard deviations, and MinGap, below the mean, the worst first for as long as Eject would, and appends
 // their indexes to ejected in that order. Members that are ejected already have no part in mean and deviation. Then the
 // multipliers of all that were in use for the whole interval, and still are, go down by one.
 func (r *Rules) Judge(members []*Record, samples []Sample, now int64, ejected []int) []int {
@@ -70,7 +73,7 @@ func (r *Rules) outliers(members []*Record, samples []Sample, found []int) []int
 			squares += (rate - mean) * (rate - mean)
 		}
 	}
-	threshold := mean - r.Stdev*math.Sqrt(squares/n) - rounding
+	threshold := mean - max(r.Stdev*math.Sqrt(squares/n), MinGap) - rounding
 	first := len(found)
 	for i, m := range members {
 		if rate, ok := samples[i].rate(); ok && !m.Ejected() && rate < threshold {

@@ -26,7 +26,8 @@ func of(failures ...uint64) (samples []Sample) {
 // Why 1.9: one outlier among n equals is sqrt(n-1) deviations below the mean, whatever its success rate; that is 2 for the
 // 5 who are needed. Of two outliers among 5 none is far enough away.
 //
-// On purpose different: where the cap allows fewer than there are, Envoy takes who comes first; here the worst go.
+// On purpose different: a success rate has to be below the mean by MinGap as well; in Envoy a single failure is enough where the others have none. And
+// where the cap allows fewer than there are, Envoy takes who comes first; here the worst go.
 func TestJudge(t *testing.T) {
 	with := func(samples []Sample, i int, s Sample) []Sample {
 		samples[i] = s
@@ -47,7 +48,8 @@ func TestJudge(t *testing.T) {
 		{"all equal", 1.9, 1, nil, of(7, 7, 7, 7, 7, 7, 7), nil},
 		{"all equal, where sums are not exact", 0.001, 1, nil, equals(5, Sample{997, 3}), nil},
 		{"one of five", 1.9, 1, nil, of(0, 0, 500, 0, 0), []int{2}},
-		{"by however little", 1.9, 1, nil, of(0, 0, 1, 0, 0), []int{2}},
+		{"by too little", 1.9, 1, nil, of(0, 0, 12, 0, 0), nil},
+		{"by enough", 1.9, 1, nil, of(0, 0, 13, 0, 0), []int{2}},
 		{"one of five, none of whom is good", 1.9, 1, nil, of(900, 900, 900, 1000, 900), []int{3}},
 		{"one that is better", 1.9, 1, nil, of(500, 0, 500, 500, 500), nil},
 		{"two of five", 1.9, 1, nil, of(0, 500, 500, 0, 0), nil},
@@ -64,11 +66,11 @@ func TestJudge(t *testing.T) {
 		{"a hundred are enough", 1.9, 1, nil, with(of(0, 0, 0, 1000, 0), 4, Sample{99, 1}), []int{3}},
 		{"of failures, too", 1.9, 1, nil, with(of(0, 0, 0, 0, 0), 4, Sample{0, 100}), []int{4}},
 		{"one with too few isn't judged", 1.9, 1, nil, with(of(0, 0, 0, 0, 0, 0), 5, Sample{0, 99}), nil},
-		{"and isn't part of the mean", 1.9, 1, nil, with(of(0, 0, 0, 0, 5, 0), 5, Sample{0, 99}), []int{4}},
+		{"and isn't part of the mean", 1.9, 1, nil, with(of(0, 0, 0, 0, 50, 0), 5, Sample{0, 99}), []int{4}},
 		{"an idle cluster", 1.9, 1, nil, equals(9, Sample{}), nil},
 		{"no cluster", 1.9, 1, nil, nil, nil},
 
-		{"ejected ones aren't part of the mean", 1.9, 1, []int{0}, of(1000, 5, 0, 0, 0, 0), []int{1}},
+		{"ejected ones aren't part of the mean", 1.9, 1, []int{0}, of(1000, 50, 0, 0, 0, 0), []int{1}},
 		{"nor of the five", 1.9, 1, []int{0}, of(0, 1000, 0, 0, 0), nil},
 
 		{"the worst first", 0.5, 1, nil, of(0, 500, 700, 0, 600, 0, 0, 0, 0, 0, 0, 0), []int{2, 4, 1}},

@@ -297,7 +297,7 @@ func (m *model) judge() {
 }
 
 // outliers is the definition, in numbers that are exact, but for a root of 300 bits: who is further below the mean than
-// Stdev deviations, the worst first. Where that is too close to call, what Judge said will do.
+// Stdev deviations and MinGap, the worst first. Where that is too close to call, what Judge said will do.
 func (m *model) outliers(samples []Sample, said []int) (found []int) {
 	if !(m.rules.Stdev > 0) || math.IsInf(m.rules.Stdev, 1) {
 		return nil
@@ -323,7 +323,11 @@ func (m *model) outliers(samples []Sample, said []int) (found []int) {
 	deviation.Sqrt(deviation).Mul(deviation, big.NewFloat(m.rules.Stdev))
 	for i, rate := range rates {
 		below := new(big.Float).SetPrec(300).SetRat(new(big.Rat).Sub(mean, rate))
-		switch by, _ := below.Sub(below, deviation).Float64(); {
+		least := deviation
+		if gap := big.NewFloat(MinGap); gap.Cmp(least) > 0 {
+			least = gap
+		}
+		switch by, _ := below.Sub(below, least).Float64(); {
 		case math.Abs(by-rounding) < 1e-11:
 			if slices.Contains(said, i) {
 				found = append(found, i)
