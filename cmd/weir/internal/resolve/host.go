@@ -160,10 +160,10 @@ func (h *host) find(ctx context.Context, a *asker, names []string) (ttl time.Dur
 			return ttl, true, err
 		}
 		none := got[0].verdict == absent || got[1].verdict == absent || got[0].verdict == empty && got[1].verdict == empty
-		if !none {
-			return 0, false, err
-		}
 		err = alsoTried(err, names[:i])
+		if !none {
+			break
+		}
 	}
 	return 0, false, err
 }
