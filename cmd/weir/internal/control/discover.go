@@ -40,7 +40,8 @@ func (c *Control) look(s *config.Snapshot) {
 	}
 }
 
-// withFound returns the configuration with the endpoints that were discovered.
+// withFound returns the configuration with the endpoints that were discovered. Those that run stay where the resolver has just begun anew with what they
+// came from.
 func (c *Control) withFound(s *config.Snapshot) *config.Snapshot {
 	if len(discovers(s)) == 0 {
 		return s
@@ -54,9 +55,15 @@ func (c *Control) withFound(s *config.Snapshot) *config.Snapshot {
 		}
 		if found, ok := c.resolver.Known(cluster.Name); ok {
 			cluster.Endpoints = found
+		} else if old := c.running.Snapshot.Cluster(cluster.Name); old != nil && sameOrigin(&old.Discover, &cluster.Discover) {
+			cluster.Endpoints = old.Endpoints
 		}
 	}
 	return &whole
+}
+
+func sameOrigin(a, b *config.Discover) bool {
+	return a.DNS == b.DNS && a.Mode == b.Mode && a.File == b.File
 }
 
 // found takes up the endpoints of a cluster that the resolver has found.

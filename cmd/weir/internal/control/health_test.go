@@ -189,6 +189,14 @@ func TestDiscoverFile(t *testing.T) {
 	if got := greeting(t, at, 1); got != "b" {
 		t.Fatalf("%q greets after a reload", got)
 	}
+	// A change that is refused loses nothing, though the resolver had to begin anew.
+	if err := r.Apply(parse(t, "%s\n[clusters.out.health.tls]\nca = '/nowhere'", fmt.Sprintf(discovered, filepath.Join(t.TempDir(), "other.json")))); err == nil {
+		t.Fatal("taken up")
+	}
+	r.apply(parse(t, "%s\nconnect_attempts = 1", fmt.Sprintf(discovered, file)))
+	if got := greeted(at); got != "b" {
+		t.Fatalf("%q greets after a change that was refused", got)
+	}
 	write(`{"endpoints": [`)
 	r.eventually("the error is told", func() bool { d, ok := r.View().Discovery("out"); return ok && d.LastError != "" })
 	if got := greeting(t, at, 1); got != "b" {
