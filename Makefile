@@ -89,7 +89,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 
 .PHONY: fuzz-short
 fuzz-short: ## run the fuzz targets of what strangers write for SHORTFUZZ (50,000 inputs)
-	scripts/fuzz $(SHORTFUZZ) ./config ./eventloop ./l4/access ./l4/flow ./l4/probe ./l4/quic ./lb/health ./lb/outlier
+	scripts/fuzz $(SHORTFUZZ) ./config ./eventloop ./l4/access ./l4/flow ./l4/probe ./l4/quic ./lb/health ./lb/outlier ./cmd/weir/internal/resolve
 
 .PHONY: clean
 clean: ## remove what make has built
