@@ -11,5 +11,9 @@
 // What a result changes is published at once, but clusters that are expensive to build no more than a tenth of the time: then some
 // changes go together.
 //
-// Owner of its state: the Monitor, under one mutex that no loop ever takes. Layer: l4; it imports lb, l4 and l4/probe.
+// An endpoint that goes down is told to on_down when the set without it is published: what begins afterwards doesn't begin there.
+//
+// Owner of its state: the Monitor, under one mutex that no loop ever takes. It is held while a set is built, and never while something is logged or
+// Options.Down is called: three goroutines beside those of the checks publish, log, and begin checks. Its order among locks: after those of who calls
+// Follow, before the probe.Runner's and l4.Places'. Layer: l4; it imports lb, l4 and l4/probe.
 package monitor

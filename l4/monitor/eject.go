@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"log/slog"
 	"time"
 
 	"weir/lb/outlier"
@@ -48,7 +49,7 @@ func (m *Monitor) ejected(e *entry) {
 	e.passed = 0
 	e.publish()
 	e.cluster.changed = true
-	m.log.Warn("endpoint ejected", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "why", c.Why.String(),
+	m.say(slog.LevelWarn, "endpoint ejected", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "why", c.Why.String(),
 		"failures_in_a_row", failures, "for", time.Until(c.Until).Round(time.Millisecond), "ejections", c.Ejections)
 }
 
@@ -59,5 +60,5 @@ func (m *Monitor) returned(e *entry, why string) {
 	e.publish()
 	e.cluster.changed = true
 	m.wake()
-	m.log.Info("endpoint returns", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "why", why)
+	m.say(slog.LevelInfo, "endpoint returns", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "why", why)
 }

@@ -1,11 +1,13 @@
 package monitor
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
 	"weir/l4"
 	"weir/l4/probe"
+	"weir/lb"
 	"weir/lb/health"
 	"weir/lb/outlier"
 )
@@ -33,23 +35,33 @@ func (m *Monitor) Follow(plans []Plan) {
 		m.forget(e)
 	}
 	m.track()
+	for _, c := range m.clusters {
+		for _, e := range c.entries {
+			m.settle(e)
+		}
+	}
 	m.begin()
 	m.wake()
 }
 
 // follow makes what is watched of a cluster; old is what was, nil = nothing. It takes the endpoints that it has out of known.
 func (m *Monitor) follow(p *Plan, old *cluster, known map[*l4.Endpoint]*entry) *cluster {
-	c := &cluster{plan: *p, changed: true}
+	c := new(cluster)
 	if old != nil {
-		c.inUse, c.panics, c.everInUse, c.judgeAt, c.rampAt, c.notBefore = old.inUse, old.panics, old.everInUse, old.judgeAt, old.rampAt, old.notBefore
+		*c = *old
 	}
+	c.plan, c.changed, c.entries, c.records = *p, true, nil, nil
+	judges := p.Outlier != nil && (p.Outlier.Stdev > 0 || p.Outlier.Consecutive > 0)
+	begins := judges && c.judgeAt.IsZero()
 	for _, endpoint := range p.Cluster.Endpoints {
 		e := known[endpoint]
 		if e == nil {
 			e = &entry{endpoint: endpoint, fresh: old != nil && p.SlowStart > 0}
-			e.counted = outcomes(endpoint)
 		}
 		delete(known, endpoint)
+		if e.cluster == nil || begins {
+			e.counted = outcomes(endpoint)
+		}
 		e.cluster, e.trackers, e.tracks = c, nil, nil
 		if p.Check != e.check || p.Check == nil {
 			m.stopChecking(e)
@@ -61,22 +73,19 @@ func (m *Monitor) follow(p *Plan, old *cluster, known map[*l4.Endpoint]*entry) *
 		} else {
 			e.endpoint.Conduct.Watch(p.Outlier.Consecutive, m.wake)
 		}
-		e.condition.Checked = p.Check != nil
-		if !e.condition.Checked {
+		if p.Track == "" {
+			e.trackless = false
+			e.itself()
+		} else {
 			e.machine = health.Machine{}
 		}
-		e.note(time.Now())
-		if e.fresh && p.Check == nil && p.Track == "" {
-			m.rise(e, true)
-		}
-		e.publish()
 		c.entries = append(c.entries, e)
 		c.records = append(c.records, &e.record)
 	}
 	switch {
-	case p.Outlier == nil || p.Outlier.Stdev == 0 && p.Outlier.Consecutive == 0:
+	case !judges:
 		c.judgeAt = time.Time{}
-	case c.judgeAt.IsZero() || old.plan.Outlier == nil || old.plan.Outlier.Interval != p.Outlier.Interval:
+	case begins || old.plan.Outlier.Interval != p.Outlier.Interval:
 		c.judgeAt = time.Now().Add(p.Outlier.Interval)
 	}
 	return c
@@ -121,15 +130,16 @@ func (m *Monitor) begin() {
 // track finds whose results the endpoints of clusters take that track others.
 func (m *Monitor) track() {
 	for _, c := range m.clusters {
-		of := m.clusters[c.plan.Track]
-		if c.plan.Track == "" || of == nil {
+		if c.plan.Track == "" {
 			continue
 		}
 		byAddress, byHost := map[netip.AddrPort]*entry{}, map[netip.Addr]*entry{}
-		for _, e := range of.entries {
-			byAddress[e.endpoint.Address] = e
-			if byHost[e.endpoint.Address.Addr()] == nil {
-				byHost[e.endpoint.Address.Addr()] = e
+		if of := m.clusters[c.plan.Track]; of != nil {
+			for _, e := range of.entries {
+				byAddress[e.endpoint.Address] = e
+				if byHost[e.endpoint.Address.Addr()] == nil {
+					byHost[e.endpoint.Address.Addr()] = e
+				}
 			}
 		}
 		for _, e := range c.entries {
@@ -138,38 +148,47 @@ func (m *Monitor) track() {
 				found = byHost[e.endpoint.Address.Addr()]
 			}
 			if found == nil {
-				m.log.Warn("an endpoint has nothing to track: it counts as well", "cluster", c.plan.Cluster.Name, "endpoint", e.endpoint.Address, "track", c.plan.Track)
+				m.noTrack(e)
 				continue
 			}
-			e.tracks, found.trackers = found, append(found.trackers, e)
-			e.condition.Checked = found.condition.Checked
-			e.take(found)
-			e.note(time.Now())
-			e.publish()
+			e.tracks, e.trackless, found.trackers = found, false, append(found.trackers, e)
+			m.take(e)
 		}
 	}
 }
 
-// take takes over what the checks of another endpoint say.
-func (e *entry) take(of *entry) {
-	c, o := &e.condition, &of.condition
-	c.Check, c.Since, c.Result, c.At, c.Took = o.Check, o.Since, o.Result, o.At, o.Took
+// noTrack deals with an endpoint that finds nobody to track.
+func (m *Monitor) noTrack(e *entry) {
+	e.itself()
+	if !e.trackless {
+		e.trackless = true
+		m.say(slog.LevelWarn, "an endpoint has nothing to track: it counts as well",
+			"cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "track", e.cluster.plan.Track)
+	}
 }
 
-// note brings the condition up to date with the record of ejections.
-func (e *entry) note(now time.Time) {
+// itself brings the condition up to date with the endpoint's own checks, or with there being none.
+func (e *entry) itself() {
 	c := &e.condition
-	if e.tracks == nil {
-		if c.Check != e.machine.State() {
-			c.Check, c.Since = e.machine.State(), now
-		}
-		if !c.Checked {
-			c.Result, c.At = "", time.Time{}
-		}
+	if c.Checked = e.check != nil; !c.Checked {
+		e.machine = health.Machine{}
+		c.Result, c.At, c.Took = "", time.Time{}, 0
 	}
-	if c.Ejected = e.record.Ejected(); !c.Ejected {
-		c.Until = time.Time{}
+	if c.Check != e.machine.State() {
+		c.Check, c.Since = e.machine.State(), time.Now()
 	}
+}
+
+// settle makes of an endpoint what the plans come to.
+func (m *Monitor) settle(e *entry) {
+	c := &e.condition
+	if c.Ejected && !e.record.Ejected() {
+		m.returned(e, "nothing ejects any more")
+	}
+	if e.fresh && c.Health() == lb.Healthy {
+		m.rise(e, true)
+	}
+	e.publish()
 }
 
 // publish makes the condition known to others.

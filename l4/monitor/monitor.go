@@ -20,8 +20,8 @@ type Options struct {
 	Seed   uint64
 	Probes int // checks at once; 0 = 256
 
-	// Down is told of an endpoint that its checks have taken down, and whether its sessions are to be closed. It is called from a goroutine of the
-	// Monitor's, with no lock held; nil = nobody is told.
+	// Down is told of an endpoint that its checks have taken down, and whether its sessions are to be closed: once for each time, as soon as no new ones
+	// go there. It is called from the goroutine that publishes, with no lock held, and must not block, nor Close the Monitor; nil = nobody is told.
 	Down func(e *l4.Endpoint, closeSessions bool)
 }
 
@@ -66,6 +66,7 @@ type Monitor struct {
 	down   func(*l4.Endpoint, bool)
 	start  time.Time
 	wakes  chan struct{} // the publisher has something to look at; holds one
+	says   chan struct{} // there are lines; holds one
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -73,12 +74,16 @@ type Monitor struct {
 	mu       sync.Mutex
 	rand     *lb.Rand
 	clusters map[string]*cluster
-	unable   bool // the last check could not be made, which was logged
+	unable   time.Time // when it was logged last that checks can't be made
+	downs    []down    // whose sets are published
+	lines    []slog.Record
+	unsaid   int // lines that found no room
 }
 
 // cluster is what is watched of one cluster.
 type cluster struct {
 	plan      Plan
+	downs     []down   // that the set which is published doesn't know of
 	entries   []*entry // entries[i] is plan.Members[i]
 	records   []*outlier.Record
 	changed   bool      // what is published isn't what is known
@@ -103,25 +108,34 @@ type entry struct {
 	passed    int      // checks in a row since it was ejected
 	trackers  []*entry // that take its results
 	tracks    *entry
+	trackless bool           // has nobody to track, which was logged
 	counted   outlier.Sample // totals at the last look at success rates
+}
+
+// down is an endpoint that has gone down.
+type down struct {
+	endpoint *l4.Endpoint
+	close    bool
 }
 
 // New starts a Monitor that watches nothing.
 func New(o Options) *Monitor {
 	m := &Monitor{
 		log: o.Log, down: o.Down, start: time.Now(), probes: probe.NewRunner(probe.RunnerOptions{Most: o.Probes}),
-		wakes: make(chan struct{}, 1), rand: lb.NewRand(o.Seed), clusters: map[string]*cluster{},
+		wakes: make(chan struct{}, 1), says: make(chan struct{}, 1), rand: lb.NewRand(o.Seed), clusters: map[string]*cluster{},
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.done.Go(m.run)
+	m.done.Go(m.speak)
 	return m
 }
 
-// Close ends all checks, and returns when nothing of it runs any more.
+// Close ends all checks, and returns when nothing of it runs any more and all is logged.
 func (m *Monitor) Close() {
 	m.probes.Close()
 	m.stop()
 	m.done.Wait()
+	m.sayAll()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.clusters {

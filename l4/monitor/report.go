@@ -2,30 +2,24 @@ package monitor
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"weir/l4/probe"
+	"weir/lb"
 	"weir/lb/health"
 )
-
-// event is something that happened to an endpoint, to be told when the lock is given back.
-type event struct {
-	entry *entry
-	close bool
-}
 
 // report takes the result of a check and returns how long until the next one.
 func (m *Monitor) report(e *entry, of *probe.Target, err error, took time.Duration) time.Duration {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if e.cluster == nil || e.target != of {
-		m.mu.Unlock()
 		return 0 // it was removed
 	}
 	if errors.Is(err, probe.ErrHere) {
-		defer m.mu.Unlock()
 		return m.couldNot(e, err)
 	}
-	m.unable = false
 	now := time.Now()
 	c := &e.condition
 	c.At, c.Took, c.Result = now, took, ""
@@ -36,34 +30,38 @@ func (m *Monitor) report(e *entry, of *probe.Target, err error, took time.Durati
 	}
 	rules := &e.check.Rules
 	was, since := c.Check, c.Since
-	var events []event
 	if e.machine.Observe(rules, err == nil) {
 		c.Check, c.Since = e.machine.State(), now
-		events = m.turned(e, was, since, events)
+		m.turned(e, was, since)
 	}
 	m.mayReturn(e, err == nil, rules)
 	e.publish()
 	for _, t := range e.trackers {
-		if t.condition.Check != c.Check {
-			was, since := t.condition.Check, t.condition.Since
-			t.take(e)
-			events = m.turned(t, was, since, events)
-		} else {
-			t.take(e)
-		}
+		m.take(t)
+		m.mayReturn(t, err == nil, rules)
 		t.publish()
 	}
-	wait := e.machine.Wait(rules, m.rand)
-	m.mu.Unlock()
-	m.tell(events)
-	return wait
+	return e.machine.Wait(rules, m.rand)
 }
+
+// take takes over what the checks of the endpoint say that this one tracks.
+func (m *Monitor) take(e *entry) {
+	c, of := &e.condition, &e.tracks.condition
+	was, since := c.Check, c.Since
+	c.Checked, c.Check, c.Since, c.Result, c.At, c.Took = of.Checked, of.Check, of.Since, of.Result, of.At, of.Took
+	if c.Check != was && c.Check != health.Unknown {
+		m.turned(e, was, since)
+	}
+}
+
+// unableEvery is how often it is logged that checks can't be made.
+const unableEvery = time.Minute
 
 // couldNot deals with a check that failed on this side, for want of descriptors, say: that is no result, and the endpoint stays what it is.
 func (m *Monitor) couldNot(e *entry, err error) time.Duration {
-	if !m.unable {
-		m.unable = true
-		m.log.Error("health checks can't be made", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "error", err)
+	if now := time.Now(); m.unable.IsZero() || now.Sub(m.unable) >= unableEvery {
+		m.unable = now
+		m.say(slog.LevelError, "health checks can't be made", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "error", err)
 	}
 	e.condition.Result = err.Error()
 	e.publish()
@@ -71,7 +69,7 @@ func (m *Monitor) couldNot(e *entry, err error) time.Duration {
 }
 
 // turned deals with an endpoint whose checks have changed their mind.
-func (m *Monitor) turned(e *entry, was health.State, since time.Time, events []event) []event {
+func (m *Monitor) turned(e *entry, was health.State, since time.Time) {
 	c := &e.condition
 	cl := e.cluster
 	attrs := []any{"cluster", cl.plan.Cluster.Name, "endpoint", e.endpoint.Address}
@@ -79,32 +77,31 @@ func (m *Monitor) turned(e *entry, was health.State, since time.Time, events []e
 		attrs = append(attrs, "tracks", cl.plan.Track)
 	}
 	if was != health.Unknown && !since.IsZero() {
-		attrs = append(attrs, "after", c.Since.Sub(since).Round(time.Millisecond))
+		attrs = append(attrs, "after", time.Since(since).Round(time.Millisecond))
 	}
 	switch {
 	case c.Check == health.Down:
 		c.WentDown++
 		c.Rose = time.Time{}
-		m.log.Warn("endpoint down", append(attrs, "result", c.Result)...)
-		events = append(events, event{entry: e, close: cl.plan.Close})
+		m.say(slog.LevelWarn, "endpoint down", append(attrs, "result", c.Result)...)
+		cl.downs = append(cl.downs, down{e.endpoint, cl.plan.Close})
 	case was == health.Unknown:
-		m.log.Debug("endpoint up", append(attrs, "result", "first check passed")...)
+		m.say(slog.LevelDebug, "endpoint up", append(attrs, "result", "first check passed")...)
 		m.rise(e, e.fresh)
 	default:
 		c.CameUp++
-		m.log.Info("endpoint up", attrs...)
+		m.say(slog.LevelInfo, "endpoint up", attrs...)
 		m.rise(e, true)
 	}
 	cl.changed = true
 	m.wake()
-	return events
 }
 
 // rise begins a slow start, if the endpoint's cluster has one and there is reason.
 func (m *Monitor) rise(e *entry, slowly bool) {
 	e.fresh = false
 	e.endpoint.Conduct.Forgive()
-	if !slowly || e.cluster.plan.SlowStart <= 0 || e.condition.Health() != 0 {
+	if !slowly || e.cluster.plan.SlowStart <= 0 || e.condition.Health() != lb.Healthy {
 		return
 	}
 	e.condition.Rose = time.Now()
@@ -122,15 +119,5 @@ func (m *Monitor) mayReturn(e *entry, ok bool, rules *health.Rules) {
 	}
 	if e.passed++; e.passed >= rules.Rise && e.record.Return() {
 		m.returned(e, "checks pass")
-	}
-}
-
-// tell tells of endpoints that went down.
-func (m *Monitor) tell(events []event) {
-	if m.down == nil {
-		return
-	}
-	for _, ev := range events {
-		m.down(ev.entry.endpoint, ev.close)
 	}
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"log/slog"
 	"time"
 
 	"weir/l4"
@@ -38,6 +39,17 @@ func (m *Monitor) run() {
 
 // look does what is due and returns when something is due next; zero = not before it is woken.
 func (m *Monitor) look(now time.Time) (next time.Time) {
+	next, downs := m.tendAll(now)
+	if m.down != nil {
+		for _, d := range downs {
+			m.down(d.endpoint, d.close)
+		}
+	}
+	return next
+}
+
+// tendAll does what is due for all clusters and returns when something is due next, and which endpoints have gone down.
+func (m *Monitor) tendAll(now time.Time) (next time.Time, downs []down) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	sooner := func(t time.Time) {
@@ -48,7 +60,8 @@ func (m *Monitor) look(now time.Time) (next time.Time) {
 	for _, c := range m.clusters {
 		sooner(m.tend(c, now))
 	}
-	return next
+	downs, m.downs = m.downs, nil
+	return next, downs
 }
 
 // tend does what is due for a cluster and returns when something is due next.
@@ -74,12 +87,12 @@ func (m *Monitor) tend(c *cluster, now time.Time) (next time.Time) {
 	if !c.rampAt.IsZero() && !now.Before(c.rampAt) {
 		c.changed = true
 	}
+	if c.changed && now.Before(c.notBefore) {
+		sooner(c.notBefore)
+		return next
+	}
 	if c.changed {
-		if now.Before(c.notBefore) {
-			sooner(c.notBefore)
-		} else {
-			m.publish(c, now)
-		}
+		m.publish(c, now)
 	}
 	sooner(c.rampAt)
 	return next
@@ -88,6 +101,7 @@ func (m *Monitor) tend(c *cluster, now time.Time) (next time.Time) {
 // publish builds the set of a cluster from what is known now, and has the loops pick from it.
 func (m *Monitor) publish(c *cluster, now time.Time) {
 	c.changed = false
+	m.downs, c.downs = append(m.downs, c.downs...), nil
 	members, ramping := c.members(now)
 	c.rampAt = time.Time{}
 	if ramping {
@@ -96,7 +110,7 @@ func (m *Monitor) publish(c *cluster, now time.Time) {
 	began := time.Now()
 	set, err := c.plan.Cluster.Set().Next(c.plan.Options, members)
 	if err != nil { // the members were good when the cluster was built
-		m.log.Error("cluster not updated", "cluster", c.plan.Cluster.Name, "error", err)
+		m.say(slog.LevelError, "cluster not updated", "cluster", c.plan.Cluster.Name, "error", err)
 		return
 	}
 	c.plan.Cluster.Publish(set)
@@ -110,7 +124,12 @@ func (c *cluster) members(now time.Time) (members []lb.Member, ramping bool) {
 	for i, e := range c.entries {
 		members[i] = c.plan.Members[i]
 		Overlay(&members[i], &e.condition, c.plan.SlowStart, now)
-		ramping = ramping || members[i].Ramp != 0
+		if members[i].Ramp != 0 {
+			ramping = true
+		} else if !e.condition.Rose.IsZero() {
+			e.condition.Rose = time.Time{} // its slow start is over
+			e.publish()
+		}
 	}
 	return members, ramping
 }
@@ -129,11 +148,11 @@ func (m *Monitor) logSet(c *cluster, set *lb.Set) {
 	used, panics := set.InUse(), set.Panics()
 	switch {
 	case used == 0 && c.inUse > 0:
-		m.log.Error("cluster has no endpoint left", "cluster", name, "endpoints", set.Len())
+		m.say(slog.LevelError, "cluster has no endpoint left", "cluster", name, "endpoints", set.Len())
 	case panics && !c.panics:
-		m.log.Error("cluster panics: too few endpoints are healthy, all are used", "cluster", name, "endpoints", set.Len(), "panic_threshold", c.plan.Options.PanicThreshold)
+		m.say(slog.LevelError, "cluster panics: too few endpoints are healthy, all are used", "cluster", name, "endpoints", set.Len(), "panic_threshold", c.plan.Options.PanicThreshold)
 	case used > 0 && !panics && (c.panics || c.inUse == 0 && c.everInUse):
-		m.log.Info("cluster recovers", "cluster", name, "in_use", used, "endpoints", set.Len())
+		m.say(slog.LevelInfo, "cluster recovers", "cluster", name, "in_use", used, "endpoints", set.Len())
 	}
 	c.inUse, c.panics, c.everInUse = used, panics, c.everInUse || used > 0
 }
