@@ -49,6 +49,9 @@ func (m *Monitor) follow(p *Plan, old *cluster, known map[*l4.Endpoint]*entry) *
 	c := new(cluster)
 	if old != nil {
 		*c = *old
+	} else {
+		c.inUse = p.Cluster.Set().InUse()
+		c.everInUse = c.inUse > 0
 	}
 	c.plan, c.changed, c.entries, c.records = *p, true, nil, nil
 	judges := p.Outlier != nil && (p.Outlier.Stdev > 0 || p.Outlier.Consecutive > 0)
