@@ -14,9 +14,13 @@ func (m *Monitor) ejectSuspects(c *cluster, now time.Time) {
 		return
 	}
 	for i, e := range c.entries {
-		if e.endpoint.Conduct.Failures() >= rules.Consecutive && rules.Eject(c.records, i, m.since(now), outlier.ConsecutiveFailures) {
-			m.ejected(e)
+		if e.record.Ejected() || e.endpoint.Conduct.Failures() < rules.Consecutive {
+			continue
 		}
+		if !rules.Eject(c.records, i, m.since(now), outlier.ConsecutiveFailures) {
+			return // nor is there room for another
+		}
+		m.ejected(e)
 	}
 }
 

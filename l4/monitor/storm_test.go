@@ -320,3 +320,31 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLook is what a look costs that finds nothing to do, at 10,000 endpoints that may be ejected: when all is well, and when all fail, so that there
+// is no room for more ejections.
+func BenchmarkLook(b *testing.B) {
+	for _, failing := range []bool{false, true} {
+		b.Run(fmt.Sprintf("failing=%v", failing), func(b *testing.B) {
+			m := New(Options{Log: slog.New(slog.DiscardHandler)})
+			defer m.Close()
+			all := endpoints(10_000, 80)
+			p := newPlan(b, "web", all, lb.Options{})
+			p.Outlier = outliers()
+			p.Outlier.MaxEjected = 0.1
+			m.Follow([]Plan{*p})
+			m.look(time.Now())
+			for _, e := range all {
+				for range 3 * 10 {
+					if failing {
+						e.Conduct.Failed()
+					}
+				}
+			}
+			m.look(time.Now())
+			for b.Loop() {
+				m.look(time.Now())
+			}
+		})
+	}
+}
