@@ -22,19 +22,26 @@ func attention(r *Report) []string {
 	if p.Reloads.LastError != "" {
 		say("the configuration in force is not the newest: the reload %s failed: %s", humanSince(r.Time, p.Reloads.Last), firstLine(p.Reloads.LastError))
 	}
+	overloaded(&p.Overload, say)
 	for i := range r.Clusters {
-		clusterDown(&r.Clusters[i], say)
+		clusterDown(&r.Clusters[i], r.Time, say)
+		discoveryTrouble(&r.Clusters[i], r.Time, say)
 	}
 	for i := range r.Listeners {
 		listenerTrouble(&r.Listeners[i], say)
 	}
 	for i := range r.Clusters {
-		endpointTrouble(&r.Clusters[i], say)
+		c := &r.Clusters[i]
+		limitTrouble(c, say)
+		outOfService(c, r.Time, say)
+		blind(c, say)
+		endpointTrouble(c, say)
 	}
+	checksLate(&p.Checks, say)
 	if near(p.Connections.Active, p.Connections.Max) {
 		say("%s of the process's %s connections are taken", humanActive(p.Connections.Active), humanActive(p.Connections.Max))
 	}
-	if d := p.Descriptors; d.Limit > 0 && float64(d.Open) >= nearly*float64(d.Limit) {
+	if d := p.Descriptors; p.Overload.stage == l4.StageCalm && d.Limit > 0 && float64(d.Open) >= nearly*float64(d.Limit) {
 		say("%s of %s descriptors are open: raise RLIMIT_NOFILE or lower max_connections", humanCount(d.Open), humanCount(d.Limit))
 	}
 	return found
@@ -42,23 +49,12 @@ func attention(r *Report) []string {
 
 func near(n, limit int64) bool { return limit > 0 && float64(n) >= nearly*float64(limit) }
 
-func clusterDown(c *ClusterReport, say func(string, ...any)) {
-	switch {
-	case len(c.Endpoints) == 0:
-		say("cluster %s has no endpoint", c.Name)
-	case c.ready() == 0:
-		say("cluster %s: none of its %d endpoints takes new connections", c.Name, len(c.Endpoints))
-	}
-}
-
 func listenerTrouble(l *ListenerReport, say func(string, ...any)) {
 	if l.UDP() {
 		datagramTrouble(l, say)
 		return
 	}
-	if l.RefusedRate > 0 {
-		say("listener %s: %s/s of %s/s connections reach no endpoint", l.Name, humanRate(l.RefusedRate), humanRate(l.Connections.PerSecond))
-	}
+	refusalTrouble(l, say)
 	if l.AcceptPauses.PerSecond > 0 {
 		say("listener %s: accepting pauses %s times a second, for want of descriptors or places", l.Name, humanRate(l.AcceptPauses.PerSecond))
 	}
@@ -67,19 +63,54 @@ func listenerTrouble(l *ListenerReport, say func(string, ...any)) {
 	}
 }
 
+// refusalTrouble says which connections reach no endpoint. That strangers are denied is what the rules are for, and needs no attention; that some
+// come too fast may.
+func refusalTrouble(l *ListenerReport, say func(string, ...any)) {
+	var failed, limited worst
+	for reason, rate := range l.closeRates {
+		switch reason := l4.CloseReason(reason); {
+		case !reason.Refusal() || reason == l4.Denied:
+		case reason == l4.RateLimited || reason == l4.SourceRateLimited || reason == l4.SourceLimit:
+			limited.add(reason, rate)
+		default:
+			failed.add(reason, rate)
+		}
+	}
+	line := func(w *worst, becomes string) {
+		if w.sum > 0 {
+			say("listener %s: %s/s of %s/s connections %s, %s of them for %s%s", l.Name, humanRate(w.sum), humanRate(l.Connections.PerSecond), becomes,
+				humanRate(w.most), w.reason, reasonText(closeAdvice[w.reason]))
+		}
+	}
+	line(&failed, "reach no endpoint")
+	line(&limited, "are turned away")
+}
+
+// worst sums rates, and keeps the reason of the highest.
+type worst struct {
+	sum, most float64
+	reason    l4.CloseReason
+}
+
+func (w *worst) add(reason l4.CloseReason, rate float64) {
+	w.sum += rate
+	if rate > w.most {
+		w.most, w.reason = rate, reason
+	}
+}
+
 func datagramTrouble(l *ListenerReport, say func(string, ...any)) {
-	if l.DroppedRate > 0 {
-		top := l4.Drop(0)
-		for reason, dropping := range l.dropRates {
-			if dropping > l.dropRates[top] {
-				top = l4.Drop(reason)
-			}
+	rates := l.dropRates
+	rates[l4.DropDenied] = 0 // as with connections
+	var dropped float64
+	top := l4.Drop(0)
+	for reason, rate := range rates {
+		if dropped += rate; rate > rates[top] {
+			top = l4.Drop(reason)
 		}
-		advice := dropAdvice[top]
-		if advice != "" {
-			advice = ": " + advice
-		}
-		say("listener %s: %s datagrams/s are dropped, %s of them for %s%s", l.Name, humanRate(l.DroppedRate), humanRate(l.dropRates[top]), top, advice)
+	}
+	if dropped > 0 {
+		say("listener %s: %s datagrams/s are dropped, %s of them for %s%s", l.Name, humanRate(dropped), humanRate(rates[top]), top, reasonText(dropAdvice[top]))
 	}
 	if near(l.Connections.Active, l.Connections.Max) {
 		say("listener %s: %s of its %s flows are taken: above that udp.max_flows sheds new ones", l.Name, humanActive(l.Connections.Active), humanActive(l.Connections.Max))
@@ -88,14 +119,20 @@ func datagramTrouble(l *ListenerReport, say func(string, ...any)) {
 
 // dropAdvice says what to do about datagrams that are dropped, where a key has to do with it.
 var dropAdvice = [l4.NumDrops]string{
-	l4.DropMaxFlows:        "raise udp.max_flows",
-	l4.DropMaxConnections:  "raise process.max_connections, or RLIMIT_NOFILE",
-	l4.DropNoDescriptors:   "raise RLIMIT_NOFILE",
-	l4.DropNoCluster:       "no route matches and the listener has no cluster",
-	l4.DropEndpointsFull:   "raise max_connections of the cluster's endpoints, or add some",
-	l4.DropReceiveOverflow: "raise udp.receive_buffer, and net.core.rmem_max where it cuts that",
-	l4.DropBufferFull:      "raise udp.send_buffer, and net.core.wmem_max where it cuts that",
-	l4.DropNoFlow:          "endpoints answer flows that have ended, or with udp.per_packet answers reach nobody",
+	l4.DropMaxFlows:          "raise udp.max_flows",
+	l4.DropMaxConnections:    "raise process.max_connections, or RLIMIT_NOFILE",
+	l4.DropNoDescriptors:     "raise RLIMIT_NOFILE",
+	l4.DropNoCluster:         "no route matches and the listener has no cluster",
+	l4.DropEndpointsFull:     "raise max_connections of the cluster's endpoints, or add some",
+	l4.DropClusterFull:       "raise limits.max_connections of the cluster",
+	l4.DropRateLimited:       "the listener stands at rate.connections",
+	l4.DropSourceRateLimited: "some clients stand at rate.per_source",
+	l4.DropSourceLimit:       "some clients stand at max_connections_per_source",
+	l4.DropOverloaded:        "the process runs short of descriptors or memory",
+	l4.DropNoPorts:           "widen net.ipv4.ip_local_port_range",
+	l4.DropReceiveOverflow:   "raise udp.receive_buffer, and net.core.rmem_max where it cuts that",
+	l4.DropBufferFull:        "raise udp.send_buffer, and net.core.wmem_max where it cuts that",
+	l4.DropNoFlow:            "endpoints answer flows that have ended, or with udp.per_packet answers reach nobody",
 }
 
 func endpointTrouble(c *ClusterReport, say func(string, ...any)) {
@@ -110,29 +147,6 @@ func endpointTrouble(c *ClusterReport, say func(string, ...any)) {
 			say("cluster %s: %s: %s of its %s connections are taken", c.Name, e.name, humanActive(e.Connections.Active), humanActive(e.Connections.Max))
 		}
 	}
-	if ready := c.ready(); ready > 0 && ready < len(c.Endpoints) {
-		say("cluster %s: %d of %d endpoints out of service: %s", c.Name, len(c.Endpoints)-ready, len(c.Endpoints), unusable(c))
-	}
-}
-
-// unusable names the first endpoints that take no new connections, and why.
-func unusable(c *ClusterReport) string {
-	const most = 3
-	var names []string
-	for i := range c.Endpoints {
-		e := &c.Endpoints[i]
-		switch {
-		case e.Usable():
-			continue
-		case len(names) == most:
-			return strings.Join(names, ", ") + ", ..."
-		case e.State == "ready":
-			names = append(names, e.name+" (weight 0)")
-		default:
-			names = append(names, e.name+" ("+e.State+")")
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // firstLine cuts a text of several lines.

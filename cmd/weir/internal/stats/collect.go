@@ -30,7 +30,12 @@ func eachCounted(v *View, add func(any, counts)) {
 			add(l.State, readListener(l.State).counts)
 		}
 	}
+	if v.Checks != nil {
+		s := v.Checks()
+		add(checksKey{}, countChecks(&s))
+	}
 	for _, c := range v.Clusters {
+		add(c.Places, readCluster(c).counts) // they go on when the cluster is replaced
 		for _, e := range c.Endpoints {
 			add(e, readEndpoint(e).counts)
 		}
@@ -50,6 +55,7 @@ func (c *collector) report(v *View) *Report {
 		p.Uptime = max(0, c.now.Sub(v.Started).Seconds())
 	}
 	p.Reloads = ReloadsReport(v.Reloads)
+	c.asked(p, v)
 	if v.Shared != nil {
 		p.Connections.Max = v.Shared.Max()
 	}
@@ -64,7 +70,13 @@ func (c *collector) report(v *View) *Report {
 		r.Listeners = append(r.Listeners, c.listener(&v.Listeners[i]))
 	}
 	for _, cluster := range v.Clusters {
-		r.Clusters = append(r.Clusters, c.cluster(cluster))
+		cr := c.cluster(cluster)
+		if v.Discovery != nil {
+			if d, ok := v.Discovery(cluster.Name); ok {
+				cr.Discovery = newDiscovery(&d)
+			}
+		}
+		r.Clusters = append(r.Clusters, cr)
 	}
 	slices.SortStableFunc(r.Listeners, func(a, b ListenerReport) int { return compareNames(a.Name, b.Name) })
 	slices.SortStableFunc(r.Clusters, func(a, b ClusterReport) int { return compareNames(a.Name, b.Name) })
@@ -134,7 +146,6 @@ type listenerReading struct {
 	counts
 	bytes    l4.BytesReading
 	active   int64
-	closed   [l4.NumReasons]uint64
 	duration l4.HistogramReading
 
 	acceptErrors, pausesFiles, pausesLimit uint64
@@ -143,7 +154,7 @@ type listenerReading struct {
 }
 
 func readListener(l *l4.Listener) (n listenerReading) {
-	n.dropped = new([l4.NumDrops]uint64)
+	n.dropped, n.closed = new([l4.NumDrops]uint64), new([l4.NumReasons]uint64)
 	for i := range l.Loops {
 		c := &l.Loops[i]
 		n.bytes.Add(&c.Bytes)
@@ -201,6 +212,12 @@ func (c *collector) listener(l *Listener) ListenerReport {
 	r.AcceptErrors = n.acceptErrors
 	r.AcceptPauses = AcceptPauses{Descriptors: n.pausesFiles, MaxConnections: n.pausesLimit, PerSecond: v.pauses}
 	r.Duration = newHistogram(n.duration)
+	r.closeRates = v.closed
+	if l.State.Gate != nil {
+		if s := l.State.Gate.Sources(); s != nil {
+			r.Sources = &SourcesReport{Remembered: s.Len(), Evicted: s.Evicted()}
+		}
+	}
 	if r.UDP() {
 		r.datagrams(l, &n, &v)
 	}
@@ -209,21 +226,22 @@ func (c *collector) listener(l *Listener) ListenerReport {
 
 func (c *collector) cluster(cluster *l4.Cluster) ClusterReport {
 	r := ClusterReport{Name: cluster.Name, Endpoints: make([]EndpointReport, 0, len(cluster.Endpoints))}
-	var connect l4.HistogramReading
-	for i := range cluster.Loops {
-		n := &cluster.Loops[i]
-		r.NoEndpoint += n.NoEndpoint.Load()
-		r.Full += n.Full.Load()
-		r.Retries += n.Retries.Load()
-		connect.Add(&n.ConnectTime)
+	n := readCluster(cluster)
+	r.limits(cluster, &n)
+	r.ConnectTime = newHistogram(n.connect)
+	r.closeRates = c.window.rate(c.now, cluster.Places, n.counts).closed
+	set := cluster.Set() // once: it may be replaced meanwhile
+	if set != nil {
+		r.InUse, r.Panic = set.InUse(), set.Panics()
 	}
-	r.ConnectTime = newHistogram(connect)
 	for i, e := range cluster.Endpoints {
 		var m lb.Member
-		if set := cluster.Set(); set != nil && i < set.Len() {
-			m = set.Member(i)
+		var inUse bool
+		if set != nil && i < set.Len() {
+			m, inUse = set.Member(i), set.Uses(i)
 		}
 		er := c.endpoint(e, m)
+		er.InUse = inUse
 		r.Connections.add(er.Connections)
 		r.Bytes.add(&er.Bytes)
 		r.Datagrams.add(er.Datagrams)
@@ -237,6 +255,7 @@ type endpointReading struct {
 	counts
 	bytes            l4.BytesReading
 	attempts, resets uint64
+	early            uint64
 	failures         ConnectFailures
 }
 
@@ -248,6 +267,7 @@ func readEndpoint(e *l4.Endpoint) (n endpointReading) {
 		n.connections += c.Sessions.Load()
 		n.attempts += c.Attempts.Load()
 		n.resets += c.Resets.Load()
+		n.early += c.Early.Load()
 		n.failures.Refused += c.Refused.Load()
 		n.failures.TimedOut += c.TimedOut.Load()
 		n.failures.Other += c.ConnectErrors.Load()
@@ -261,15 +281,17 @@ func (c *collector) endpoint(e *l4.Endpoint, m lb.Member) EndpointReport {
 	n := readEndpoint(e)
 	v := c.window.rate(c.now, e, n.counts)
 	r := EndpointReport{
-		Address: e.Address, State: m.State.String(), Weight: m.Weight, Backup: m.Backup,
+		Address: e.Address, State: m.State.String(), Health: m.Health.String(),
+		Weight: m.Weight, WeightPercent: int(m.Ramp), Priority: m.Priority, Backup: m.Backup,
 		Connections: Connections{Max: m.MaxConnections, Total: n.connections, PerSecond: v.connections},
 		Bytes:       bytesReport(&n.bytes, v), Datagrams: datagramsReport(&n.counts, &v),
-		Attempts: n.attempts, ConnectFailures: n.failures, FailureRate: v.failed, Resets: n.resets,
+		Attempts: n.attempts, ConnectFailures: n.failures, FailureRate: v.failed, Resets: n.resets, EarlyResets: n.early,
 		name: e.Address.String(),
 	}
 	if e.Balance != nil {
 		r.Connections.Active = e.Balance.Active()
 	}
+	r.health(e)
 	return r
 }
 

@@ -1,9 +1,6 @@
 package stats
 
-import (
-	"strconv"
-	"time"
-)
+import "strconv"
 
 // The names of the labels. Their values come from the configuration or from this package, never from a client.
 const (
@@ -14,6 +11,8 @@ const (
 	labelDirection = "direction"
 	labelMethod    = "method"
 	labelReason    = "reason"
+	labelTo        = "to"
+	labelStage     = "stage"
 	labelVersion   = "version"
 	labelGo        = "go"
 )
@@ -34,6 +33,8 @@ func labelHelp() [][2]string {
 		{labelDirection, "`to_upstream`: from clients to endpoints; `to_downstream`: from endpoints to clients"},
 		{labelMethod, "`copied`: through weir's memory; `spliced`: inside the kernel"},
 		{labelReason, "as the family's description says"},
+		{labelTo, "what the endpoint became: `up` or `down`"},
+		{labelStage, "stage of overload: `shorten`, `shed` or `refuse`"},
 		{labelVersion, "version of weir"},
 		{labelGo, "Go release that weir was built with"},
 	}
@@ -56,43 +57,38 @@ func sections() []section {
 	}
 }
 
-func processFamilies() []family {
-	process := func(name string, k kind, help string, write func(x *exposition, p *Process)) family {
-		return family{name: name, kind: k, help: help, write: func(x *exposition, r *Report) { write(x, &r.Process) }}
-	}
-	build := process("weir_build_info", gauge, "Always 1; the labels name the version of weir and the Go release it was built with.",
-		func(x *exposition, p *Process) { x.uint(1, p.Version, p.Go) })
-	build.labels = []string{labelVersion, labelGo}
-	return []family{
-		build,
-		process("weir_uptime_seconds", gauge, "Seconds since the process started.",
-			func(x *exposition, p *Process) { x.float(p.Uptime) }),
-		process("weir_draining", gauge, "1 while the process drains: it takes no new connections or flows and waits for the last ones to end.",
-			func(x *exposition, p *Process) { x.bool(p.Draining) }),
-		process("weir_connections", gauge, "Client connections and flows under way.",
-			func(x *exposition, p *Process) { x.int(p.Connections.Active) }),
-		process("weir_connections_max", gauge, "The process's limit on client connections and flows; 0 is none.",
-			func(x *exposition, p *Process) { x.int(p.Connections.Max) }),
-		process("weir_reloads_total", counter, "Changes of the configuration that were applied.",
-			func(x *exposition, p *Process) { x.uint(p.Reloads.Applied) }),
-		process("weir_reload_failures_total", counter, "Changes of the configuration that failed, and so changed nothing.",
-			func(x *exposition, p *Process) { x.uint(p.Reloads.Failed) }),
-		process("weir_reload_last_ok", gauge, "1 if the last attempt to change the configuration was applied, or there was none; 0 if it failed.",
-			func(x *exposition, p *Process) { x.bool(p.Reloads.LastError == "") }),
-		process("weir_reload_last_timestamp_seconds", gauge, "When the configuration was last changed, or an attempt failed, in seconds since 1970; 0 is never.",
-			func(x *exposition, p *Process) { x.float(unixSeconds(p.Reloads.Last)) }),
-		process("process_open_fds", gauge, "Open file descriptors; 0 is unknown.",
-			func(x *exposition, p *Process) { x.uint(p.Descriptors.Open) }),
-		process("process_max_fds", gauge, "Most file descriptors that may be open: the soft RLIMIT_NOFILE; 0 is unknown.",
-			func(x *exposition, p *Process) { x.uint(p.Descriptors.Limit) }),
-	}
+// processFamily is a family without labels.
+func processFamily(name string, k kind, help string, write func(x *exposition, p *Process)) family {
+	return family{name: name, kind: k, help: help, write: func(x *exposition, r *Report) { write(x, &r.Process) }}
 }
 
-func unixSeconds(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
-	}
-	return float64(t.UnixMilli()) / 1000
+func processFamilies() []family {
+	build := processFamily("weir_build_info", gauge, "Always 1; the labels name the version of weir and the Go release it was built with.",
+		func(x *exposition, p *Process) { x.uint(1, p.Version, p.Go) })
+	build.labels = []string{labelVersion, labelGo}
+	return append([]family{
+		build,
+		processFamily("weir_uptime_seconds", gauge, "Seconds since the process started.",
+			func(x *exposition, p *Process) { x.float(p.Uptime) }),
+		processFamily("weir_draining", gauge, "1 while the process drains: it takes no new connections or flows and waits for the last ones to end.",
+			func(x *exposition, p *Process) { x.bool(p.Draining) }),
+		processFamily("weir_connections", gauge, "Client connections and flows under way.",
+			func(x *exposition, p *Process) { x.int(p.Connections.Active) }),
+		processFamily("weir_connections_max", gauge, "The process's limit on client connections and flows; 0 is none.",
+			func(x *exposition, p *Process) { x.int(p.Connections.Max) }),
+		processFamily("weir_reloads_total", counter, "Changes of the configuration that were applied.",
+			func(x *exposition, p *Process) { x.uint(p.Reloads.Applied) }),
+		processFamily("weir_reload_failures_total", counter, "Changes of the configuration that failed, and so changed nothing.",
+			func(x *exposition, p *Process) { x.uint(p.Reloads.Failed) }),
+		processFamily("weir_reload_last_ok", gauge, "1 if the last attempt to change the configuration was applied, or there was none; 0 if it failed.",
+			func(x *exposition, p *Process) { x.bool(p.Reloads.LastError == "") }),
+		processFamily("weir_reload_last_timestamp_seconds", gauge, "When the configuration was last changed, or an attempt failed, in seconds since 1970; 0 is never.",
+			func(x *exposition, p *Process) { x.float(unixSeconds(p.Reloads.Last)) }),
+		processFamily("process_open_fds", gauge, "Open file descriptors; 0 is unknown.",
+			func(x *exposition, p *Process) { x.uint(p.Descriptors.Open) }),
+		processFamily("process_max_fds", gauge, "Most file descriptors that may be open: the soft RLIMIT_NOFILE; 0 is unknown.",
+			func(x *exposition, p *Process) { x.uint(p.Descriptors.Limit) }),
+	}, pressureFamilies()...)
 }
 
 func loopFamilies() []family {

@@ -15,6 +15,13 @@ func listenerFamilies() []family {
 		f.labels = append(f.labels, labelReason)
 		return f
 	}
+	sources := func(name string, k kind, help string, write func(x *exposition, s *SourcesReport, name string)) family {
+		return listener(name, k, help, func(x *exposition, l *ListenerReport) {
+			if l.Sources != nil {
+				write(x, l.Sources, l.Name)
+			}
+		})
+	}
 	families := []family{
 		listener("weir_listener_connections", gauge, "Client connections, or flows, under way.",
 			func(x *exposition, l *ListenerReport) { x.int(l.Connections.Active, l.Name) }),
@@ -30,7 +37,7 @@ func listenerFamilies() []family {
 					x.uint(l.Closed[reason.String()], l.Name, reason.String())
 				}
 			}),
-		listener("weir_listener_refused_total", counter, "Client connections that ended without having reached an endpoint, through no doing of the client. With UDP: flows that lost their last endpoint, and datagrams for which no flow could begin.",
+		listener("weir_listener_refused_total", counter, "Client connections that ended without having reached an endpoint, other than by the client's own doing; those that were not let in among them. With UDP: flows that lost their last endpoint, and datagrams for which no flow could begin.",
 			func(x *exposition, l *ListenerReport) { x.uint(l.Refused, l.Name) }),
 		listener("weir_listener_accept_errors_total", counter, "Connections that failed before they were accepted. TCP only.",
 			func(x *exposition, l *ListenerReport) { x.uint(l.AcceptErrors, l.Name) }),
@@ -42,6 +49,10 @@ func listenerFamilies() []family {
 			}),
 		listener("weir_listener_duration_seconds", histogram, "How long client connections, or flows, lasted, counted when they end.",
 			func(x *exposition, l *ListenerReport) { x.histogram(&l.Duration, l.Name) }),
+		sources("weir_listener_sources", gauge, "Client addresses that are remembered, IPv6 ones by their /64. Only while there is, or was, a rule about sources.",
+			func(x *exposition, s *SourcesReport, name string) { x.int(int64(s.Remembered), name) }),
+		sources("weir_listener_sources_evicted_total", counter, "Client addresses that were forgotten before their rate allowed, for want of room. Only while there is, or was, a rule about sources.",
+			func(x *exposition, s *SourcesReport, name string) { x.uint(s.Evicted, name) }),
 	}
 	return append(families, datagramFamilies()...)
 }

@@ -17,7 +17,8 @@ const (
 type counts struct {
 	connections, toUpstream, toDownstream, failed, pauses uint64
 	datagramsUp, datagramsDown                            uint64
-	dropped                                               *[l4.NumDrops]uint64 // not written to any more; nil = of what drops nothing
+	dropped                                               *[l4.NumDrops]uint64   // not written to any more; nil = of what drops nothing
+	closed                                                *[l4.NumReasons]uint64 // the same, of listeners' connections, and of clusters' that got no endpoint
 }
 
 // rate is what counts grew by a second.
@@ -25,6 +26,7 @@ type rate struct {
 	connections, toUpstream, toDownstream, failed, pauses float64
 	datagramsUp, datagramsDown                            float64
 	dropped                                               [l4.NumDrops]float64
+	closed                                                [l4.NumReasons]float64
 }
 
 // window remembers counts of the last ten seconds. It has no clock of its own: the caller brings the time, and a lock.
@@ -88,6 +90,11 @@ func (w *window) rate(now time.Time, key any, c counts) rate {
 	if was.dropped != nil && c.dropped != nil {
 		for reason := range r.dropped {
 			r.dropped[reason] = growth(was.dropped[reason], c.dropped[reason]) / s
+		}
+	}
+	if was.closed != nil && c.closed != nil {
+		for reason := range r.closed {
+			r.closed[reason] = growth(was.closed[reason], c.closed[reason]) / s
 		}
 	}
 	return r

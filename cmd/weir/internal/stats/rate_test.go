@@ -43,11 +43,20 @@ func TestRate(t *testing.T) {
 				at = at.Add(s.after)
 				w.sample(at, func(add func(any, counts)) {
 					if !s.gone {
-						add(key, counts{connections: s.count, failed: 2 * s.count, datagramsUp: 3 * s.count, dropped: &[l4.NumDrops]uint64{1: s.count}})
+						add(key, counts{
+							connections: s.count, failed: 2 * s.count, datagramsUp: 3 * s.count,
+							dropped: &[l4.NumDrops]uint64{1: s.count}, closed: &[l4.NumReasons]uint64{2: s.count},
+						})
 					}
 				})
 			}
-			got := w.rate(at.Add(c.after), key, counts{connections: c.count, failed: 2 * c.count, datagramsUp: 3 * c.count, dropped: &[l4.NumDrops]uint64{1: c.count}})
+			got := w.rate(at.Add(c.after), key, counts{
+				connections: c.count, failed: 2 * c.count, datagramsUp: 3 * c.count,
+				dropped: &[l4.NumDrops]uint64{1: c.count}, closed: &[l4.NumReasons]uint64{2: c.count},
+			})
+			if got.closed != [l4.NumReasons]float64{2: c.want} {
+				t.Errorf("ends %v, want %v a second of one reason", got.closed, c.want)
+			}
 			if got.connections != c.want || got.failed != 2*c.want || got.toUpstream != 0 || got.datagramsUp != 3*c.want || got.dropped != [l4.NumDrops]float64{1: c.want} {
 				t.Errorf("got %+v, want %v connections a second", got, c.want)
 			}

@@ -47,8 +47,13 @@ scheduling) come from the library ` + "`github.com/VictoriaMetrics/metrics`" + `
 | Question | Query |
 |---|---|
 | Which endpoints can't be reached? | ` + "`sum by (cluster, endpoint) (rate(weir_endpoint_connect_failures_total[1m])) > 0`" + ` |
-| Which clusters are about to run out? | ` + "`weir_cluster_endpoints_ready / weir_cluster_endpoints < 0.5`" + ` |
-| How many connections get no service? | ` + "`sum by (listener) (rate(weir_listener_refused_total[1m]))`" + ` |
+| Which clusters are about to run out? | ` + "`weir_cluster_endpoints_in_use / weir_cluster_endpoints < 0.5 or weir_cluster_panic == 1`" + ` |
+| Which endpoints are down, or ejected? | ` + "`weir_endpoint_check_up == 0 or weir_endpoint_ejected == 1`" + ` |
+| Which endpoints come and go? | ` + "`changes(weir_endpoint_in_use[1h]) > 4`" + ` |
+| Where is no place? | ` + "`sum by (cluster, reason) (rate(weir_cluster_refused_total[1m])) > 0`" + ` |
+| Does the process run short of something? | ` + "`weir_overload_stage > 0`" + ` |
+| Are the endpoints those of today? | ` + "`time() - weir_cluster_discovery_answered_timestamp_seconds > 600`" + ` |
+| How many connections reach no endpoint, those that are not let in among them? | ` + "`sum by (listener) (rate(weir_listener_refused_total[1m]))`" + ` |
 | How long do connects take? | ` + "`histogram_quantile(0.99, sum by (cluster, le) (rate(weir_cluster_connect_seconds_bucket[5m])))`" + ` |
 | Which datagrams are lost, and why? | ` + "`sum by (listener, reason) (rate(weir_listener_datagrams_dropped_total[1m])) > 0`" + ` |
 | How much goes through? | ` + "`sum by (listener, direction) (rate(weir_listener_bytes_total[1m]))`" + ` |

@@ -19,18 +19,20 @@ type Report struct {
 
 // Process is what concerns the process as a whole.
 type Process struct {
-	Version     string        `json:"version"`
-	Go          string        `json:"go"`
-	PID         int           `json:"pid"`
-	Started     time.Time     `json:"started"`
-	Uptime      float64       `json:"uptime_seconds"`
-	Draining    bool          `json:"draining"`
-	Connections Connections   `json:"connections"`
-	Bytes       Bytes         `json:"bytes"`
-	Datagrams   Datagrams     `json:"datagrams"`
-	Descriptors Descriptors   `json:"descriptors"`
-	Resident    uint64        `json:"resident_bytes"` // 0 = unknown
-	Reloads     ReloadsReport `json:"reloads"`
+	Version     string         `json:"version"`
+	Go          string         `json:"go"`
+	PID         int            `json:"pid"`
+	Started     time.Time      `json:"started"`
+	Uptime      float64        `json:"uptime_seconds"`
+	Draining    bool           `json:"draining"`
+	Connections Connections    `json:"connections"`
+	Bytes       Bytes          `json:"bytes"`
+	Datagrams   Datagrams      `json:"datagrams"`
+	Descriptors Descriptors    `json:"descriptors"`
+	Resident    uint64         `json:"resident_bytes"` // 0 = unknown
+	Reloads     ReloadsReport  `json:"reloads"`
+	Overload    OverloadReport `json:"overload"`
+	Checks      ChecksReport   `json:"checks"`
 }
 
 // Connections are those of clients: accepted and not yet ended. Flows of UDP count as connections, everywhere.
@@ -79,7 +81,7 @@ type ListenerReport struct {
 	Connections  Connections       `json:"connections"`
 	Bytes        Bytes             `json:"bytes"`
 	Datagrams    Datagrams         `json:"datagrams"`
-	Refused      uint64            `json:"refused"` // connections that never reached an endpoint; with UDP also datagrams for which no flow could begin
+	Refused      uint64            `json:"refused"` // connections that never reached an endpoint, those not let in among them; with UDP also datagrams for which no flow could begin
 	RefusedRate  float64           `json:"refused_per_second"`
 	Closed       map[string]uint64 `json:"closed"`            // ended connections by reason, every reason
 	Dropped      map[string]uint64 `json:"dropped,omitempty"` // datagrams by reason, every reason; absent with TCP
@@ -88,9 +90,11 @@ type ListenerReport struct {
 	Buffers      *Buffers          `json:"buffers,omitempty"` // absent with TCP
 	AcceptErrors uint64            `json:"accept_errors"`
 	AcceptPauses AcceptPauses      `json:"accept_pauses"`
-	Duration     Histogram         `json:"duration"` // of ended connections
+	Duration     Histogram         `json:"duration"`          // of ended connections
+	Sources      *SourcesReport    `json:"sources,omitempty"` // absent as long as there has been no rule about them
 
-	dropRates [l4.NumDrops]float64
+	closeRates [l4.NumReasons]float64
+	dropRates  [l4.NumDrops]float64
 }
 
 // AcceptPauses are the times that accepting rested, by what there was none of.
@@ -102,30 +106,50 @@ type AcceptPauses struct {
 
 // ClusterReport is one cluster. Its connections, bytes and datagrams are the sums of its endpoints'.
 type ClusterReport struct {
-	Name        string           `json:"name"`
-	Connections Connections      `json:"connections"` // to endpoints; active includes those being connected, max is always 0
-	Bytes       Bytes            `json:"bytes"`
-	Datagrams   Datagrams        `json:"datagrams"`
-	NoEndpoint  uint64           `json:"no_endpoint"` // connections for which no endpoint was ready
-	Full        uint64           `json:"full"`        // connections for which all endpoints stood at their max_connections
-	Retries     uint64           `json:"retries"`     // connect attempts after the first one of a connection
-	ConnectTime Histogram        `json:"connect_time"`
-	Endpoints   []EndpointReport `json:"endpoints"` // in the order of the configuration
+	Name           string           `json:"name"`
+	Connections    Connections      `json:"connections"` // to endpoints; active includes those being connected, max is always 0
+	Bytes          Bytes            `json:"bytes"`
+	Datagrams      Datagrams        `json:"datagrams"`
+	InUse          int              `json:"in_use"` // endpoints that new connections go to
+	Panic          bool             `json:"panic"`  // too few endpoints are healthy, so that unhealthy ones are used as well
+	Limits         LimitsReport     `json:"limits"`
+	NoEndpoint     uint64           `json:"no_endpoint"`         // connections for which no endpoint was ready
+	Full           uint64           `json:"full"`                // connections for which all endpoints stood at their max_connections
+	ClusterFull    uint64           `json:"cluster_full"`        // connections refused because the cluster stood at its limits.max_connections
+	PendingFull    uint64           `json:"pending_full"`        // connections refused because limits.max_pending waited already
+	PendingTimeout uint64           `json:"pending_timeout"`     // connections that have waited for a place in vain
+	Waited         uint64           `json:"waited"`              // connections that had to wait for a place
+	WaitTime       *Histogram       `json:"wait_time,omitempty"` // of those that got a place after waiting; absent = none has
+	Retries        uint64           `json:"retries"`             // connect attempts after the first one of a connection
+	RetriesRefused uint64           `json:"retries_refused"`     // connections that ended because the limits left no other attempt
+	ConnectTime    Histogram        `json:"connect_time"`
+	Discovery      *DiscoveryReport `json:"discovery,omitempty"` // absent = the endpoints are configured
+	Endpoints      []EndpointReport `json:"endpoints"`           // in the order of the configuration
+
+	closeRates [l4.NumReasons]float64
 }
 
 // EndpointReport is one endpoint of a cluster.
 type EndpointReport struct {
 	Address         netip.AddrPort  `json:"address"`
-	State           string          `json:"state"` // ready, drain or maint
+	State           string          `json:"state"`  // as configured: ready, drain or maint
+	Health          string          `json:"health"` // as the balancer sees it: healthy, unknown or unhealthy
+	InUse           bool            `json:"in_use"` // new connections go there
 	Weight          uint32          `json:"weight"`
+	WeightPercent   int             `json:"weight_percent,omitempty"` // the part of weight that it gets in its slow start; absent = all
+	Priority        uint16          `json:"priority"`
 	Backup          bool            `json:"backup"`
+	Check           *CheckReport    `json:"check,omitempty"`   // absent = it isn't checked
+	Outlier         *OutlierReport  `json:"outlier,omitempty"` // absent = it was never ejected
 	Connections     Connections     `json:"connections"`
 	Bytes           Bytes           `json:"bytes"`
 	Datagrams       Datagrams       `json:"datagrams"`
 	Attempts        uint64          `json:"connect_attempts"`
 	ConnectFailures ConnectFailures `json:"connect_failures"`
 	FailureRate     float64         `json:"connect_failures_per_second"`
-	Resets          uint64          `json:"resets"` // connections that the endpoint reset
+	FailuresInARow  int             `json:"failures_in_a_row"`
+	Resets          uint64          `json:"resets"`       // connections that the endpoint reset
+	EarlyResets     uint64          `json:"early_resets"` // those of them that it reset before its first byte
 
 	name string // Address as text
 }

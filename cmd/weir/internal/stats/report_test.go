@@ -41,19 +41,21 @@ func TestSums(t *testing.T) {
 	var listeners, clusters Bytes
 	for i := range r.Listeners {
 		listeners.add(&r.Listeners[i].Bytes)
+	}
+	for i := range r.Clusters {
 		clusters.add(&r.Clusters[i].Bytes)
 	}
 	if p := r.Process.Bytes; p != listeners || p != clusters {
 		t.Errorf("bytes: process %+v, listeners %+v, clusters %+v", p, listeners, clusters)
 	}
-	if p, l, c := r.Process.Datagrams, dns.Datagrams, r.Clusters[0].Datagrams; p != l || p != c || p == (Datagrams{}) {
+	if p, l, c := r.Process.Datagrams, dns.Datagrams, s.named(r, "dns").Datagrams; p != l || p != c || p == (Datagrams{}) {
 		t.Errorf("datagrams: process %+v, listener %+v, cluster %+v", p, l, c)
 	}
 	if got := web.Connections.PerSecond; got != 12.3 {
 		t.Errorf("%v connections a second, want 123 in 10 s", got)
 	}
-	if r.Clusters[2].Connections.Active != 37 {
-		t.Errorf("%d connections of the cluster, want 37", r.Clusters[2].Connections.Active)
+	if s.named(r, "web").Connections.Active != 37 {
+		t.Errorf("%d connections of the cluster, want 37", s.named(r, "web").Connections.Active)
 	}
 }
 

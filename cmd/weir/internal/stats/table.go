@@ -7,7 +7,8 @@ import (
 
 // textTable aligns columns: the first ones to the left, numbers to the right.
 type textTable struct {
-	left int // columns aligned to the left
+	left int  // columns aligned to the left
+	last bool // the last column is, too
 	rows [][]string
 }
 
@@ -30,7 +31,7 @@ func (t *textTable) write(b *strings.Builder) {
 		for i, cell := range row {
 			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 			switch {
-			case i > 0 && i < t.left:
+			case i > 0 && (i < t.left || t.last && i == len(widths)-1):
 				line.WriteString("  " + cell + space)
 			case i > 0:
 				line.WriteString("  " + space + cell)

@@ -24,6 +24,8 @@ func WriteText(w io.Writer, r *Report) error {
 	writeListeners(&b, r)
 	writeDatagrams(&b, r)
 	writeClusters(&b, r)
+	writeLimits(&b, r)
+	writeDiscovery(&b, r)
 	writeEnds(&b, r)
 	writeLoops(&b, r)
 	_, err := io.WriteString(w, b.String())
@@ -52,6 +54,8 @@ func writeProcess(b *strings.Builder, r *Report) {
 	datagramsRow(&t, r)
 	t.row("process", "memory "+humanBytes(float64(p.Resident)), strconv.Itoa(len(r.Loops))+" loops",
 		"descriptors "+humanCount(p.Descriptors.Open)+limitText(int64(min(p.Descriptors.Limit, 1<<62))))
+	overloadRow(&t, r)
+	checksRow(&t, r)
 	t.row("reloads", humanCount(p.Reloads.Applied)+" applied", humanCount(p.Reloads.Failed)+" failed", lastReload(r))
 	t.write(b)
 }
@@ -104,7 +108,12 @@ func writeAttention(b *strings.Builder, r *Report) {
 func writeListeners(b *strings.Builder, r *Report) {
 	heading(b, "LISTENERS (connections: with UDP, flows; p50, p99: how long they lasted)")
 	t := textTable{left: 2}
-	t.row("name", "bind", "active", "max", "conn/s", "total", "in/s", "out/s", "in", "out", "refused", "p50", "p99")
+	head := []string{"name", "bind", "active", "max", "conn/s", "total", "in/s", "out/s", "in", "out", "refused", "p50", "p99"}
+	sources := r.anySources()
+	if sources {
+		head = append(head, "sources")
+	}
+	t.row(head...)
 	for i := range r.Listeners {
 		l := &r.Listeners[i]
 		bind := "-"
@@ -115,10 +124,16 @@ func writeListeners(b *strings.Builder, r *Report) {
 			bind += " +" + strconv.Itoa(more)
 		}
 		c := &l.Connections
-		t.row(printable(l.Name), l.Protocol+" "+printable(bind), humanActive(c.Active), shortLimit(c.Max), humanRate(c.PerSecond), shortCount(c.Total),
+		row := []string{
+			printable(l.Name), l.Protocol + " " + printable(bind), humanActive(c.Active), shortLimit(c.Max), humanRate(c.PerSecond), shortCount(c.Total),
 			humanBytes(l.Bytes.ToUpstream.PerSecond), humanBytes(l.Bytes.ToDownstream.PerSecond),
 			humanBytes(float64(l.Bytes.ToUpstream.Total())), humanBytes(float64(l.Bytes.ToDownstream.Total())),
-			shortCount(l.Refused), histogramText(&l.Duration, l.Duration.P50), histogramText(&l.Duration, l.Duration.P99))
+			shortCount(l.Refused), histogramText(&l.Duration, l.Duration.P50), histogramText(&l.Duration, l.Duration.P99),
+		}
+		if sources {
+			row = append(row, l.Sources.text())
+		}
+		t.row(row...)
 	}
 	t.write(b)
 }
@@ -131,7 +146,7 @@ func histogramText(h *Histogram, seconds float64) string {
 }
 
 func writeClusters(b *strings.Builder, r *Report) {
-	heading(b, "CLUSTERS (p50, p99: time to connect)")
+	heading(b, "CLUSTERS (p50, p99: time to connect; down: for so long; ejected: for so long from now)")
 	t := textTable{left: 2}
 	t.row("name", "state", "weight", "active", "max", "conn/s", "total", "in/s", "out/s", "fail/s", "failed", "resets", "p50", "p99")
 	for i := range r.Clusters {
@@ -144,7 +159,7 @@ func writeClusters(b *strings.Builder, r *Report) {
 			failed += e.ConnectFailures.Total()
 			resets += e.Resets
 		}
-		t.row(printable(c.Name), fmt.Sprintf("%d/%d ready", c.ready(), len(c.Endpoints)), "", humanActive(c.Connections.Active), "",
+		t.row(printable(c.Name), c.stateText(), "", humanActive(c.Connections.Active), clusterMax(c),
 			humanRate(c.Connections.PerSecond), shortCount(c.Connections.Total),
 			humanBytes(c.Bytes.ToUpstream.PerSecond), humanBytes(c.Bytes.ToDownstream.PerSecond),
 			humanRate(failing), shortCount(failed), shortCount(resets),
@@ -152,7 +167,7 @@ func writeClusters(b *strings.Builder, r *Report) {
 		shown := shownEndpoints(c)
 		for _, j := range shown {
 			e := &c.Endpoints[j]
-			t.row("  "+e.name, e.stateText(), shortCount(uint64(e.Weight)), humanActive(e.Connections.Active), shortLimit(e.Connections.Max),
+			t.row("  "+e.name, cut(e.stateText(r.Time), stateWidth), shortCount(uint64(e.Weight)), humanActive(e.Connections.Active), shortLimit(e.Connections.Max),
 				humanRate(e.Connections.PerSecond), shortCount(e.Connections.Total),
 				humanBytes(e.Bytes.ToUpstream.PerSecond), humanBytes(e.Bytes.ToDownstream.PerSecond),
 				humanRate(e.FailureRate), shortCount(e.ConnectFailures.Total()), shortCount(e.Resets))
@@ -164,23 +179,20 @@ func writeClusters(b *strings.Builder, r *Report) {
 	t.write(b)
 }
 
-// stateText is the state and whether the endpoint is a backup.
-func (e *EndpointReport) stateText() string {
-	switch {
-	case !e.Backup:
-		return e.State
-	case e.State == "ready":
-		return "backup"
+// clusterMax is the limit of a cluster for a column, "" if there is none.
+func clusterMax(c *ClusterReport) string {
+	if c.Limits.MaxConnections <= 0 {
+		return ""
 	}
-	return e.State + ", backup"
+	return shortLimit(c.Limits.MaxConnections)
 }
 
-// shownEndpoints returns the indexes of the endpoints to show, in order: all, or of many those that fail or take no new
-// connections first.
+// shownEndpoints returns the indexes of the endpoints to show, in order: all, or of many those that fail or are out of
+// service first.
 func shownEndpoints(c *ClusterReport) []int {
 	var shown, plain []int
 	for i := range c.Endpoints {
-		if e := &c.Endpoints[i]; e.FailureRate > 0 || !e.Usable() {
+		if e := &c.Endpoints[i]; e.FailureRate > 0 || !e.sound() {
 			shown = append(shown, i)
 		} else {
 			plain = append(plain, i)

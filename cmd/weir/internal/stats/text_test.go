@@ -48,17 +48,16 @@ func TestHuman(t *testing.T) {
 
 func TestAttention(t *testing.T) {
 	endpoint := func(e EndpointReport) *Report {
-		return &Report{Clusters: []ClusterReport{{Name: "c", Endpoints: []EndpointReport{e}}}}
+		return &Report{Clusters: []ClusterReport{{Name: "c", InUse: 1, Endpoints: []EndpointReport{e}}}}
 	}
 	udpListener := func(l ListenerReport) *Report {
 		l.Name, l.Protocol = "u", protocolUDP
 		return &Report{Listeners: []ListenerReport{l}}
 	}
-	ready := EndpointReport{State: "ready", Weight: 1, name: "a"}
-	failing, full, weightless := ready, ready, ready
+	ready := EndpointReport{State: "ready", Weight: 1, InUse: true, name: "a"}
+	failing, full := ready, ready
 	failing.FailureRate, failing.ConnectFailures.TimedOut = 2, 7
 	full.Connections = Connections{Active: 90, Max: 100}
-	weightless.Weight = 0
 	for name, c := range map[string]struct {
 		report *Report
 		want   string // in the first line; "" = nothing stands out
@@ -68,10 +67,8 @@ func TestAttention(t *testing.T) {
 		"failed reload":        {report: &Report{Time: now, Process: Process{Reloads: ReloadsReport{Last: now.Add(-time.Minute), LastError: "bad"}}}, want: "1m ago failed: bad"},
 		"old failed reload":    {report: &Report{Process: Process{Reloads: ReloadsReport{Failed: 1}}}},
 		"no endpoint":          {report: &Report{Clusters: []ClusterReport{{Name: "c"}}}, want: "cluster c has no endpoint"},
-		"none ready":           {report: endpoint(weightless), want: "none of its 1 endpoints"},
 		"failing":              {report: endpoint(failing), want: "cluster c: a: 2.0 connects/s fail; since start 0 refused, 7 timed out"},
 		"endpoint nearly full": {report: endpoint(full), want: "cluster c: a: 90 of its 100"},
-		"refusing":             {report: &Report{Listeners: []ListenerReport{{Name: "l", RefusedRate: 3}}}, want: "listener l: 3.0/s"},
 		"pausing":              {report: &Report{Listeners: []ListenerReport{{Name: "l", AcceptPauses: AcceptPauses{PerSecond: 20}}}}, want: "accepting pauses 20.0 times"},
 		"listener full":        {report: &Report{Listeners: []ListenerReport{{Name: "l", Connections: Connections{Active: 10, Max: 10}}}}, want: "10 of its 10"},
 		"dropping": {report: udpListener(ListenerReport{DroppedRate: 12, RefusedRate: 12, dropRates: [l4.NumDrops]float64{l4.DropMaxFlows: 9, l4.DropHeld: 3}}),
@@ -99,9 +96,9 @@ func TestAttention(t *testing.T) {
 
 // TestManyEndpoints holds that a page for people stays one, and still shows what is wrong.
 func TestManyEndpoints(t *testing.T) {
-	c := ClusterReport{Name: "many"}
+	c := ClusterReport{Name: "many", InUse: 9_999}
 	for i := range 10_000 {
-		c.Endpoints = append(c.Endpoints, EndpointReport{State: "ready", Weight: 1, name: fmt.Sprintf("e%d", i)})
+		c.Endpoints = append(c.Endpoints, EndpointReport{State: "ready", Weight: 1, InUse: true, name: fmt.Sprintf("e%d", i)})
 	}
 	c.Endpoints[7777].State = "maint"
 	for i := 8000; i < 8030; i++ {

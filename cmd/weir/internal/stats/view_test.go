@@ -40,6 +40,7 @@ type scene struct {
 	window        window
 	now           time.Time
 	web, ssh, dns *l4.Listener
+	worse         func()         // what ails goes on
 	endpoints     []*l4.Endpoint // three of cluster web, one of cluster ssh, one of cluster dns
 }
 
@@ -122,7 +123,9 @@ func (s *scene) busy(t testing.TB) {
 	s.now = now.Add(-10 * time.Second)
 	s.count(5_678_900, 1_200_000_000, 45_600_000_000)
 	s.countFlows(700_000, 20)
+	s.ail(t)
 	s.sample()
+	s.worse()
 	s.count(123, 1_300_000, 315_000_000)
 	s.countFlows(50, 1)
 	s.now = now
