@@ -61,14 +61,14 @@ func (c *Control) logRefusals(v *stats.View, seen refusals, now time.Time) refus
 		for reason, sum := range closed {
 			if reason := l4.CloseReason(reason); reason.Refusal() {
 				if n := r.connections[reason].due(sum, now); n > 0 {
-					c.log.Log(context.Background(), levelOf(reason), "connections refused", "listener", l.Name, "reason", reason.String(), "count", n)
+					c.log.Log(context.Background(), levelOf(reason >= l4.Denied && reason <= l4.SourceLimit), "connections refused", "listener", l.Name, "reason", reason.String(), "count", n)
 				}
 			}
 		}
 		for reason, sum := range dropped {
 			if reason := l4.Drop(reason); reason.Refusal() {
 				if n := r.datagrams[reason].due(sum, now); n > 0 {
-					c.log.Warn("datagrams refused", "listener", l.Name, "reason", reason.String(), "count", n)
+					c.log.Log(context.Background(), levelOf(reason >= l4.DropDenied && reason <= l4.DropSourceLimit), "datagrams refused", "listener", l.Name, "reason", reason.String(), "count", n)
 				}
 			}
 		}
@@ -77,8 +77,8 @@ func (c *Control) logRefusals(v *stats.View, seen refusals, now time.Time) refus
 }
 
 // levelOf is how much a refusal matters: that strangers aren't let in is what the rules are for.
-func levelOf(r l4.CloseReason) slog.Level {
-	if r >= l4.Denied && r <= l4.SourceLimit {
+func levelOf(byRule bool) slog.Level {
+	if byRule {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
