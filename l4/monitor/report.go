@@ -65,6 +65,10 @@ func (m *Monitor) couldNot(e *entry, err error) time.Duration {
 	}
 	e.condition.Result = err.Error()
 	e.publish()
+	for _, t := range e.trackers {
+		t.condition.Result = e.condition.Result
+		t.publish()
+	}
 	return e.machine.Wait(&e.check.Rules, m.rand)
 }
 
