@@ -14,11 +14,12 @@ import (
 
 	"weir/eventloop"
 	"weir/l4"
+	"weir/l4/access"
 	"weir/l4/flow"
 	"weir/lb"
 )
 
-// Clients and endpoints of all kinds, over two loops, while listener, cluster and limits change under them: at the end every flow has ended for
+// Clients and endpoints of all kinds, over two loops, while listener, cluster, limits, rules, health and stages change under them: at the end every flow has ended for
 // one reason, every datagram was sent on or dropped for one, all that flows take was given back, and nobody has heard what was another's. Beside
 // them, on the same loops, are clients of a listener and an endpoint that nothing happens to but reloads: those lose nothing.
 func TestChaos(t *testing.T) { quietly(t, allChaos) }
@@ -73,6 +74,7 @@ func newChaos(t *testing.T, seed uint64, o rigOptions) *chaos {
 	}
 	o.loops = 2
 	o.settings.Rules.Idle = 50 * time.Millisecond
+	o.settings.Access = &access.Rules{MaxPerSource: 20}
 	c.rig = newRig(t, o, addrs...)
 
 	fds := listen(t, &o)
@@ -116,8 +118,10 @@ func (c *chaos) run() {
 	}
 	c.late.Wait()
 	c.shared.SetMax(0, 0, l4.FlowDescriptors)
+	c.overload(l4.StageCalm)
 	c.endDrains()
 	c.finish()
+	c.wantSources("127.0.0.1", 0)
 	for i := range c.safe.Loops {
 		for d := range l4.NumDrops {
 			if n := c.safe.Loops[i].Dropped[d].Load(); n != 0 {
@@ -242,6 +246,19 @@ func (c *chaos) stranger(e *end, question string) {
 	}
 }
 
+// rules are some of who may come in.
+func rules(rng *rand.Rand) *access.Rules {
+	switch rng.IntN(8) {
+	case 0:
+		return &access.Rules{Filter: access.NewFilter(nil, prefixes("127.0.0.0/8"))}
+	case 1, 2, 3:
+		return &access.Rules{
+			MaxPerSource: int64(rng.IntN(20)), Rate: access.NewRate(float64(rng.IntN(3)*500), 5), PerSource: access.NewRate(float64(rng.IntN(3)*500), 5),
+		}
+	}
+	return nil
+}
+
 // operate changes what an operator can change, and what happens to endpoints.
 func (c *chaos) operate() {
 	rng := c.draw()
@@ -253,7 +270,7 @@ func (c *chaos) operate() {
 			return
 		case <-tick.C:
 		}
-		switch rng.IntN(8) {
+		switch rng.IntN(11) {
 		case 0, 1:
 			m := c.moody[rng.IntN(len(c.moody))]
 			if m.end != nil {
@@ -264,15 +281,18 @@ func (c *chaos) operate() {
 				go e.serve(c.behave(c.draw()))
 			}
 		case 2:
-			c.setCluster(c.nextCluster(func(_ int, m *lb.Member) {
-				*m = lb.Member{Endpoint: m.Endpoint, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(4) * 5), State: lb.State(rng.IntN(5) / 3)}
-			}))
+			next := c.nextCluster(func(_ int, m *lb.Member) {
+				*m = lb.Member{Endpoint: m.Endpoint, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(4) * 5), State: lb.State(rng.IntN(5) / 3), Health: m.Health}
+			})
+			next.KeepFlows, next.Limits = rng.IntN(3) == 0, l4.Limits{MaxConnections: int64(rng.IntN(3) * 8)}
+			c.setCluster(next)
 			leaves := c.cluster.Endpoints[rng.IntN(len(c.cluster.Endpoints))]
 			c.doAll(func(_ int, p *Proxy) { p.DrainEndpoint(leaves, 5*time.Millisecond) })
 		case 3:
 			c.update(func(s *Settings) {
 				s.MaxFlows = int64(rng.IntN(20))
 				s.PerPacket = rng.IntN(6) == 0
+				s.Access = rules(rng)
 				s.Rules = flow.Rules{
 					Idle: time.Duration(1+rng.IntN(60)) * time.Millisecond, MaxDuration: time.Duration(rng.IntN(3)*100) * time.Millisecond, Responses: int64(rng.IntN(3)),
 				}
@@ -285,7 +305,17 @@ func (c *chaos) operate() {
 		case 6:
 			c.doAll(func(_ int, p *Proxy) { p.DrainListener(c.listener, 5*time.Millisecond) })
 			c.shared.SetMax(int64(5+rng.IntN(30)), 0, l4.FlowDescriptors)
-		case 7: // a reload of the listener that nothing else happens to
+		case 7: // what a monitor says
+			var up []bool
+			for range c.moody {
+				up = append(up, rng.IntN(4) > 0)
+			}
+			c.publish(up...)
+		case 8:
+			c.overload(l4.Stage(rng.IntN(int(l4.NumStages))))
+		case 9:
+			c.overload(l4.StageCalm)
+		case 10: // a reload of the listener that nothing else happens to
 			c.doAll(func(_ int, p *Proxy) {
 				fd, err := unix.FcntlInt(uintptr(p.sockets.At(p.find(c.safe).sockets[0]).fd), unix.F_DUPFD_CLOEXEC, 3)
 				if err == nil {

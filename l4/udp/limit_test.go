@@ -27,6 +27,7 @@ func TestMaxFlows(t *testing.T) {
 				r.shared.SetMax(0, limit*l4.FlowDescriptors, l4.FlowDescriptors)
 			}
 		}, l4.DropMaxConnections},
+		{"cluster", func(o *rigOptions, _ *rig) { o.limits.MaxConnections = limit }, l4.DropClusterFull},
 		{"endpoint", func(o *rigOptions, _ *rig) { o.members = []lb.Member{{Weight: 1, MaxConnections: limit}} }, l4.DropEndpointsFull},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestMaxFlows(t *testing.T) {
 			}
 			wg.Wait()
 			r.wantDropped(tc.drop, crowd-limit)
-			if n := r.began(); n != limit || r.shared.Active() != limit || r.listener.Active() != limit || r.cluster.Endpoints[0].Balance.Active() != limit {
+			if n := r.began(); n != limit || r.shared.Active() != limit || r.listener.Active() != limit || r.cluster.Endpoints[0].Balance.Active() != limit || r.cluster.Places.Active() != limit {
 				t.Errorf("%d flows, %d places of the process", n, r.shared.Active())
 			}
 			var in []*end

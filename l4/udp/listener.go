@@ -37,6 +37,9 @@ func (s *Settings) options(plain bool) eventloop.DatagramOptions {
 	return eventloop.DatagramOptions{Receive: cmp.Or(s.Receive, roomForBursts), Send: s.Send, DontFragment: s.DontFragment, NoOffload: plain}
 }
 
+// admits reports whether the address may come in.
+func (s *Settings) admits(a netip.Addr) bool { return s.Access == nil || s.Access.Filter.Admits(a) }
+
 // listening is a listener on one loop. Flows refer to it for as long as they live.
 type listening struct {
 	listener *l4.Listener

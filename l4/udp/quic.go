@@ -8,6 +8,7 @@ import (
 	"weir/l4/flow"
 	"weir/l4/quic"
 	"weir/lb"
+	"weir/lb/health"
 )
 
 // Servers are the endpoints that name themselves in the connection IDs that they choose (draft-ietf-quic-load-balancers, plaintext), over all clusters
@@ -24,6 +25,11 @@ type Server struct {
 }
 
 func (s *Server) endpoint() *l4.Endpoint { return s.Cluster.Endpoints[s.Member] }
+
+// left reports whether flows leave the server because it is down. If nobody else is picked either, they stay.
+func (s *Server) left() bool {
+	return !s.Cluster.KeepFlows && s.endpoint().Condition().Check == health.Down && !s.Cluster.Set().Uses(s.Member)
+}
 
 // of returns the server that a datagram's connection ID names; nil when it names none.
 func (s *Servers) of(datagram []byte) *Server {
@@ -101,10 +107,11 @@ func (p *Proxy) quicTo(server *Server, s *socket, index uint32, key *flow.Key, f
 // tagOf tells the flow of a client to this endpoint from its others.
 func tagOf(e *l4.Endpoint) uint32 { return uint32(lb.HashAddrPort(e.Address))&^directTag | 1 }
 
-// openTo begins a flow to a server, also to one that takes no new connections: it has this one. false: it has no place, or shall have no connection.
+// openTo begins a flow to a server, also to one that takes no new connections: it has this one. false: it has no place, or shall have no connection,
+// or has gone down, and flows don't stay with those.
 func (p *Proxy) openTo(server *Server, s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, b []byte, segment int, class uint8, n int) bool {
 	c := server.Cluster
-	if s.on.closed || c.Set().Member(server.Member).State == lb.Maint || !c.Take(server.Member) {
+	if s.on.closed || c.Set().Member(server.Member).State == lb.Maint || server.left() || !c.Take(server.Member) {
 		return false
 	}
 	counted, drop, ok := p.admit(s.on, from)
@@ -176,6 +183,12 @@ func (p *Proxy) askName(h *held, s *socket, index uint32, key *flow.Key, from *e
 	switch {
 	case h == nil && status != quic.More:
 		p.openIn(s, index, key, from, routes.Match(from.AddrPort().Addr(), name), b, segment, class, n)
+		return
+	case h == nil && !s.on.settings.admits(from.AddrPort().Addr()):
+		s.on.drop(l4.DropDenied, n)
+		return
+	case h == nil && p.stage >= l4.StageRefuse:
+		s.on.drop(l4.DropOverloaded, n)
 		return
 	case h == nil && (len(p.held) >= heldMost || s.on.closed):
 		s.on.drop(l4.DropHeld, n)

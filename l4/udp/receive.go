@@ -125,7 +125,6 @@ func (p *Proxy) tryEndpoints(s *socket, index uint32, key *flow.Key, from *event
 		if id, f, drop, ok = p.begin(s, index, key, from, c, m); ok || drop != l4.DropConnectFailed {
 			return id, f, drop, ok
 		}
-		c.Endpoints[m].Conduct.Failed()
 		p.request.Tried.Add(m)
 	}
 	return 0, nil, drop, false
@@ -171,7 +170,7 @@ func (p *Proxy) byItself(s *socket, index uint32, a *eventloop.Arrival, b []byte
 	case c == nil:
 		s.on.drop(l4.DropNoCluster, 1)
 		return
-	case s.on.settings.Access != nil && !s.on.settings.Access.Filter.Admits(client.Addr()):
+	case !s.on.settings.admits(client.Addr()):
 		s.on.drop(l4.DropDenied, 1)
 		return
 	}
@@ -210,6 +209,7 @@ func (p *Proxy) directTo(s *socket, index uint32, c *l4.Cluster, e *l4.Endpoint)
 	}
 	u, drop, ok := p.connect(0, e, s.on)
 	if !ok {
+		p.noteConnect(e, drop)
 		return 0, nil, drop, false
 	}
 	id, f := p.table.Insert(&key, &s.on.settings.Rules, p.loop.Now())

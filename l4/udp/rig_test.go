@@ -24,6 +24,7 @@ type rig struct {
 	cluster  *l4.Cluster
 	settings *Settings
 	addr     netip.AddrPort
+	policy   lb.Policy
 }
 
 type rigOptions struct {
@@ -36,7 +37,8 @@ type rigOptions struct {
 	policy    lb.Policy
 	hashOn    l4.HashOn
 	keep      bool
-	attempts  int         // 0 = 1
+	attempts  int // 0 = 1
+	limits    l4.Limits
 	members   []lb.Member // Endpoint is set from the addresses
 	noCluster bool
 	listen    eventloop.DatagramOptions
@@ -65,7 +67,7 @@ func newRig(t testing.TB, o rigOptions, addrs ...netip.AddrPort) *rig {
 	if procs := o.loops + 2; runtime.GOMAXPROCS(0) < procs {
 		runtime.GOMAXPROCS(procs)
 	}
-	r := &rig{t: t, shared: l4.NewShared(o.loops, o.max), listener: l4.NewListener("rig", o.loops)}
+	r := &rig{t: t, policy: o.policy, shared: l4.NewShared(o.loops, o.max), listener: l4.NewListener("rig", o.loops)}
 	r.cluster = newCluster(t, "rig", o, addrs...)
 	set := o.settings
 	if set.Receive == 0 {
@@ -146,7 +148,7 @@ func newCluster(t testing.TB, name string, o rigOptions, addrs ...netip.AddrPort
 		t.Fatal(err)
 	}
 	c := l4.NewCluster(name, endpoints, set, max(o.loops, 1))
-	c.HashOn, c.KeepFlows, c.Attempts = o.hashOn, o.keep, max(o.attempts, 1)
+	c.HashOn, c.KeepFlows, c.Attempts, c.Limits = o.hashOn, o.keep, max(o.attempts, 1), o.limits
 	return c
 }
 

@@ -121,6 +121,9 @@ func (r *rig) finish() {
 			r.t.Errorf("endpoint %s has %d flows", e.Address, n)
 		}
 	}
+	if n := r.cluster.Places.Active(); n != 0 {
+		r.t.Errorf("the cluster has %d flows", n)
+	}
 	const places = 1000
 	if r.shared.SetMax(0, places, l4.FlowDescriptors); r.shared.Max() != places {
 		r.t.Errorf("descriptors for %d flows are left of %d", r.shared.Max(), places)
