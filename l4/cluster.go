@@ -40,7 +40,8 @@ type Cluster struct {
 	Places *Places
 	Loops  []ClusterCounters // by loop
 
-	set atomic.Pointer[lb.Set]
+	generation uint64 // how many there were before it
+	set        atomic.Pointer[lb.Set]
 }
 
 // NewCluster returns a cluster in a process of so many loops, which connects once for a session and sets no limits. Endpoints[i] is member i of the set.
@@ -54,7 +55,7 @@ func NewCluster(name string, endpoints []*Endpoint, set *lb.Set, loops int) *Clu
 func (c *Cluster) Next(endpoints []*Endpoint, set *lb.Set) *Cluster {
 	next := &Cluster{
 		Name: c.Name, Endpoints: endpoints, HashOn: c.HashOn, ConnectTimeout: c.ConnectTimeout, Attempts: c.Attempts, KeepFlows: c.KeepFlows,
-		Limits: c.Limits, Places: c.Places, Loops: c.Loops,
+		Limits: c.Limits, Places: c.Places, Loops: c.Loops, generation: c.generation + 1,
 	}
 	next.begin(set)
 	return next
@@ -72,10 +73,20 @@ func (c *Cluster) begin(set *lb.Set) {
 // Set returns the set that is picked from now.
 func (c *Cluster) Set() *lb.Set { return c.set.Load() }
 
-// Publish has all loops pick from another set of the same members, in the same order, from now on. Who waits for a place looks again.
+// Publish has all loops pick from another set of the same members, in the same order, from now on. Who waits for a place looks again, also who began to
+// wait with a predecessor of c, whose limits and endpoints are then those of c.
 func (c *Cluster) Publish(set *lb.Set) {
 	c.set.Store(set)
-	c.Places.wakeAll()
+	c.Places.publish(c)
+}
+
+// Latest returns the last successor of c that has published a set, c itself if none has. It's what those go on with who wait for a place; all of them, so
+// that none finds the cluster full that for another isn't.
+func (c *Cluster) Latest() *Cluster {
+	if latest := c.Places.latest.Load(); latest != nil && latest.generation > c.generation {
+		return latest
+	}
+	return c
 }
 
 // Verdict is how a Pick ended.
@@ -104,6 +115,7 @@ func (c *Cluster) Pick(r *lb.Request) (int, Verdict) {
 	}
 	if !take(&c.Places.active, 1, most) {
 		c.Endpoints[i].Balance.Release()
+		c.Places.freedOne() // for who has looked meanwhile
 		return -1, ClusterBusy
 	}
 	return i, Picked
@@ -129,7 +141,7 @@ func (c *Cluster) Take(i int) bool {
 		return false
 	}
 	if !c.Set().Take(i) {
-		c.Places.active.Add(-1)
+		c.Places.give()
 		return false
 	}
 	return true

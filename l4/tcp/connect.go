@@ -24,11 +24,12 @@ type attempt struct {
 	request  lb.Request
 	began    int64 // loop time of the present attempt, ns
 	number   int   // attempts so far
-	index    int   // the member being tried, none, waited or pending
+	index    int   // the member being tried, none, resting or pending
 	session  uint32
-	retrying bool // the present attempt has a place among the cluster's retries
-	waiting  bool // has entered the queue for a place
-	since    int64
+	rested   bool  // the backoff before the next attempt is over
+	retrying bool  // the present attempt has a place among the cluster's retries
+	waiting  bool  // has entered the queue for a place
+	since    int64 // loop time of that, ns
 	last     l4.CloseReason
 	waiter   l4.Waiter
 }
@@ -49,7 +50,7 @@ func (p *Proxy) leaveAttempt(s *session) {
 	if s.attempt != 0 {
 		a := p.attempts.At(s.attempt - 1)
 		p.giveRetry(a)
-		p.stopWaiting(a)
+		p.stopWaiting(a, false)
 		a.cluster = nil
 		p.attempts.Put(s.attempt - 1)
 		s.attempt = 0
@@ -68,11 +69,11 @@ func (p *Proxy) tryNext(s *session, i uint32, a *attempt) {
 		}
 		s.endpoint = a.cluster.Endpoints[index]
 		s.counters = &s.endpoint.Loops[p.id]
-		if a.request.Tried.Has(index) && a.index != waited {
+		if a.request.Tried.Has(index) && !a.rested {
 			// All were tried: wait a little, on no endpoint's account.
+			p.stopWaiting(a, true) // whose place goes to the next
 			s.endpoint.Release()
 			s.endpoint, s.counters = nil, nil
-			p.stopWaiting(a)
 			p.backOff(s, i, a)
 			return
 		}
@@ -82,7 +83,7 @@ func (p *Proxy) tryNext(s *session, i uint32, a *attempt) {
 		}
 		p.gotPlace(a)
 		a.number++
-		a.index = index
+		a.index, a.rested = index, false
 		a.began = p.loop.Now()
 		a.request.Tried.Add(index)
 		e := p.connect(s, i)
@@ -100,7 +101,7 @@ func (p *Proxy) tryNext(s *session, i uint32, a *attempt) {
 // Values of attempt.index that are no member.
 const (
 	none    = -1
-	waited  = -2 // the backoff is over
+	resting = -2 // it backs off
 	pending = -3 // it waits for a place
 )
 
@@ -145,6 +146,11 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 		s.endpoint.Conduct.Failed()
 		a.last = l4.ConnectFailed
 	}
+	p.leaveEndpoint(s, a)
+}
+
+// leaveEndpoint ends the present attempt and gives back what it has taken.
+func (p *Proxy) leaveEndpoint(s *session, a *attempt) {
 	if s.sides[upstream].fd >= 0 {
 		p.loop.Close(s.sides[upstream].tok)
 		s.sides[upstream] = stream{fd: -1}
@@ -177,7 +183,7 @@ func (p *Proxy) giveRetry(a *attempt) {
 func (p *Proxy) backOff(s *session, i uint32, a *attempt) {
 	wait := min(backoffFirst<<min(a.number-1, 16), backoffMost)
 	wait -= time.Duration(p.rand.Uint64() % uint64(wait/2))
-	a.index = none
+	a.index = resting
 	p.setTimer(s, i, p.loop.Now()+int64(wait))
 }
 
@@ -209,18 +215,18 @@ func (p *Proxy) connectingReady(s *session, i uint32, side int, ev eventloop.Eve
 	p.connected(s, i, a)
 }
 
-// connectExpired ends the present attempt, or the wait before the next one.
+// connectExpired ends the present attempt, the wait before the next one or that for a place.
 func (p *Proxy) connectExpired(s *session, i uint32) {
 	a := p.attempts.At(s.attempt - 1)
 	switch {
 	case a.index >= 0:
 		p.giveUpEndpoint(s, a, unix.ETIMEDOUT)
-	case a.index == pending:
+	case a.index == pending || a.waiting && p.loop.Now() >= a.waitsUntil():
 		a.cluster.Loops[p.id].PendingTimeout.Add(1)
 		p.abort(s, i, l4.PendingTimeout)
 		return
-	default:
-		a.index = waited
+	case a.index == resting:
+		a.index, a.rested = none, true
 	}
 	p.tryNext(s, i, a)
 }

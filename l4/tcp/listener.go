@@ -220,6 +220,9 @@ func (p *Proxy) resume(ln *listening) {
 
 // resumeLimited ends the pauses that wait for places.
 func (p *Proxy) resumeLimited() {
+	if p.stage >= l4.StageRefuse {
+		return // there are none, however many are given back
+	}
 	for _, ln := range p.listening {
 		if ln != nil && ln.limited {
 			p.resume(ln)

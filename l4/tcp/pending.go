@@ -9,23 +9,26 @@ import (
 // A session that finds its cluster full waits for a place, if the cluster's limits let it: in one queue for the process, in which each is woken on
 // its own loop. See l4.Places.
 
-// stillWaits stands for no reason to end.
-const stillWaits = l4.NumReasons
+// What stands for no reason to end.
+const (
+	stillWaits = l4.NumReasons     // it has to wait
+	noReason   = l4.NumReasons + 1 // it goes on
+)
 
-// pick takes a place on an endpoint. false: there is none, and reason is why the session ends, or stillWaits.
+// pick takes a place on an endpoint. false: there is none, and reason is why the session ends, or stillWaits. The attempt's cluster may become a
+// successor of what it was.
 func (p *Proxy) pick(s *session, i uint32, a *attempt) (index int, reason l4.CloseReason, ok bool) {
-	c := a.cluster
-	places := c.Places
-	if !a.waiting && c.Limits.MaxPending > 0 && places.Waiting() > 0 {
+	if !a.waiting && a.cluster.Limits.MaxPending > 0 && a.cluster.Places.Waiting() > 0 {
 		// Others have waited longer.
-		if reason, ok := p.beginWaiting(a); !ok {
+		if reason := p.beginWaiting(s, i, a); reason != noReason {
 			return 0, reason, false
-		}
-		if !places.First(&a.waiter) && p.rest(s, i, a) {
-			return 0, stillWaits, false
 		}
 	}
 	for range restTries {
+		if a.waiting {
+			a.renew()
+		}
+		c := a.cluster
 		index, verdict := c.Pick(&a.request)
 		switch verdict {
 		case l4.Picked:
@@ -34,21 +37,22 @@ func (p *Proxy) pick(s *session, i uint32, a *attempt) (index int, reason l4.Clo
 			c.Loops[p.id].NoEndpoint.Add(1)
 			return 0, l4.NoEndpoint, false
 		}
-		if !a.waiting {
-			if c.Limits.MaxPending <= 0 {
-				return 0, p.refuse(c, verdict), false
+		switch {
+		case a.waiting:
+			if c.Places.Rest(&a.waiter) {
+				p.rest(s, i, a)
+				return 0, stillWaits, false
 			}
-			if reason, ok := p.beginWaiting(a); !ok {
+		case c.Limits.MaxPending <= 0:
+			return 0, p.refuse(c, verdict), false
+		default:
+			if reason := p.beginWaiting(s, i, a); reason != noReason {
 				return 0, reason, false
 			}
-			continue // with a place in the queue, no place that is freed is missed
-		}
-		if p.rest(s, i, a) {
-			return 0, stillWaits, false
+			// With a place in the queue, no place that is freed is missed.
 		}
 	}
 	p.setTimer(s, i, p.loop.Now()+int64(time.Millisecond))
-	a.index = waited
 	return 0, stillWaits, false
 }
 
@@ -65,51 +69,58 @@ func (p *Proxy) refuse(c *l4.Cluster, v l4.Verdict) l4.CloseReason {
 	return l4.EndpointsFull
 }
 
-// beginWaiting enters the queue; false if it is full.
-func (p *Proxy) beginWaiting(a *attempt) (l4.CloseReason, bool) {
+// beginWaiting enters the queue. It returns why the session ends, or that it stillWaits, or noReason if it's the only one there, and tries.
+func (p *Proxy) beginWaiting(s *session, i uint32, a *attempt) l4.CloseReason {
 	c := a.cluster
 	if a.waiter.Wake == nil {
 		turn := func() { p.turnCame(a) }
 		a.waiter.Wake = func() { _ = p.loop.Post(turn) } // a loop that has stopped has nobody waiting
 	}
-	if !c.Places.Enter(&a.waiter, c.Limits.MaxPending) {
+	entry := c.Places.Enter(&a.waiter, c.Limits.MaxPending)
+	if entry == l4.Refused {
 		c.Loops[p.id].PendingFull.Add(1)
-		return l4.PendingFull, false
+		return l4.PendingFull
 	}
 	c.Loops[p.id].Waited.Add(1)
 	a.waiting, a.since = true, p.loop.Now()
-	return 0, true
+	if entry == l4.Queued {
+		p.rest(s, i, a)
+		return stillWaits
+	}
+	return noReason
 }
 
-// rest waits to be woken; false: a place was freed meanwhile.
-func (p *Proxy) rest(s *session, i uint32, a *attempt) bool {
-	if !a.cluster.Places.Rest(&a.waiter) {
-		return false
-	}
+// rest waits to be woken.
+func (p *Proxy) rest(s *session, i uint32, a *attempt) {
 	a.index = pending
-	p.setTimer(s, i, a.since+int64(a.cluster.Limits.PendingTimeout))
-	return true
+	p.setTimer(s, i, a.waitsUntil())
 }
+
+// waitsUntil is when it has waited for too long.
+func (a *attempt) waitsUntil() int64 { return a.since + int64(a.cluster.Limits.PendingTimeout) }
 
 // turnCame tries again after a place was freed.
 func (p *Proxy) turnCame(a *attempt) {
 	if a.cluster == nil || !a.waiting || !a.cluster.Places.Claim(&a.waiter) {
 		return // it has gone
 	}
-	s := p.sessions.At(a.session)
 	a.index = none
-	if c := s.on.settings.Routes.Named(a.cluster.Name); c != nil && c != a.cluster {
-		a.cluster = c // whose places are the same
-		a.request.Tried.Clear()
-	}
-	p.tryNext(s, a.session, a)
+	p.tryNext(p.sessions.At(a.session), a.session, a)
 }
 
-// stopWaiting leaves the queue, if it is there.
-func (p *Proxy) stopWaiting(a *attempt) {
+// renew goes on with the cluster's successor, if there is one by now. Its places are the same.
+func (a *attempt) renew() {
+	if c := a.cluster.Latest(); c != a.cluster {
+		a.cluster = c
+		a.request.Tried.Clear() // whose indexes were of the other's endpoints
+	}
+}
+
+// stopWaiting leaves the queue, if it is there, with a place or without.
+func (p *Proxy) stopWaiting(a *attempt, served bool) {
 	if a.waiting {
 		a.waiting = false
-		a.cluster.Places.Leave(&a.waiter)
+		a.cluster.Places.Leave(&a.waiter, served)
 	}
 }
 
@@ -117,6 +128,6 @@ func (p *Proxy) stopWaiting(a *attempt) {
 func (p *Proxy) gotPlace(a *attempt) {
 	if a.waiting {
 		a.cluster.Loops[p.id].WaitTime.Observe(time.Duration(p.loop.Now() - a.since))
-		p.stopWaiting(a)
+		p.stopWaiting(a, true)
 	}
 }

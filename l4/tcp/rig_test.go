@@ -36,6 +36,7 @@ type rigOptions struct {
 	attempts  int           // 0 = 1
 	policy    lb.Policy
 	members   []lb.Member // Endpoint is set from the addresses
+	limits    l4.Limits
 	noCluster bool
 	listen    eventloop.ListenOptions
 }
@@ -119,7 +120,7 @@ func newCluster(t testing.TB, o rigOptions, addrs []string) *l4.Cluster {
 		t.Fatal(err)
 	}
 	c := l4.NewCluster("rig", endpoints, set, o.loops)
-	c.ConnectTimeout, c.Attempts = o.timeout, max(o.attempts, 1)
+	c.ConnectTimeout, c.Attempts, c.Limits = o.timeout, max(o.attempts, 1), o.limits
 	return c
 }
 

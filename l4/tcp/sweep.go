@@ -64,20 +64,27 @@ func (p *Proxy) sweep() {
 // closeBatch is how many sessions of an endpoint that went down are ended in one go.
 const closeBatch = 256
 
-// CloseEndpoint ends the sessions of an endpoint that went down, with resets. On the loop.
+// CloseEndpoint ends the sessions of an endpoint that went down, with resets. Those that are being connected to it try another. On the loop.
 func (p *Proxy) CloseEndpoint(e *l4.Endpoint) { p.closeFrom(e, 0) }
 
 // closeFrom does it for the sessions from index i on.
 func (p *Proxy) closeFrom(e *l4.Endpoint, i uint32) {
 	for n := 0; i < p.sessions.Cap(); i++ {
 		s := p.sessions.At(i)
-		if s.state != streaming || s.endpoint != e {
+		if s.endpoint != e {
 			continue
 		}
 		if n++; n > closeBatch {
 			_ = p.loop.Post(func() { p.closeFrom(e, i) }) // a loop that has stopped ends all of them
 			return
 		}
-		p.abort(s, i, l4.EndpointDown)
+		if s.state == streaming {
+			p.abort(s, i, l4.EndpointDown)
+			continue
+		}
+		a := p.attempts.At(s.attempt - 1)
+		a.last = l4.EndpointDown
+		p.leaveEndpoint(s, a)
+		p.tryNext(s, i, a)
 	}
 }
