@@ -138,7 +138,7 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 	case unix.EMFILE, unix.ENFILE:
 		p.pause(s.on, forDescriptors)
 		a.last = l4.NoDescriptors
-	case unix.EADDRNOTAVAIL, unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS: // weir's side has no port or no memory
+	case unix.EADDRNOTAVAIL, unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS, unix.EPERM, unix.EACCES: // weir's side has no port, no memory or a firewall
 		s.counters.ConnectErrors.Add(1)
 		a.last = l4.ConnectFailed
 	default:
