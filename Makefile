@@ -5,6 +5,7 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME    ?= 1m
 SHORTFUZZ   ?= 50000x
+SOAK        ?= 10m
 OUT         ?= out/bench
 
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
@@ -46,6 +47,10 @@ unit: ## run the tests
 .PHONY: race
 race: ## run the tests under the race detector
 	$(GO) test -race ./...
+
+.PHONY: soak
+soak: ## break endpoints at random, under load, for SOAK (10m): what the tests do for seconds
+	WEIR_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestChaos$$' ./cmd/weir/e2e
 
 .PHONY: test-arm64
 test-arm64: ## run the tests as arm64 programs, under QEMU

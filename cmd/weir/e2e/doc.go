@@ -9,6 +9,7 @@
 //	go test ./cmd/weir/e2e                           skips tests whose programs aren't installed, and says which
 //	WEIR_TEST_REAL=1 go test ./cmd/weir/e2e          fails them instead
 //	go test ./cmd/weir/e2e -run TestIdleMemory -v    prints what an idle session costs
+//	WEIR_SOAK=10m go test ./cmd/weir/e2e -run Chaos  breaks backends for so long, as make soak does
 //
 // The programs are redis-server, redis-cli and redis-benchmark; PostgreSQL's server (15 or later), psql and pgbench; git with its daemon; nginx, curl,
 // sha256sum and ab; python3 with the websockets module. Over UDP they are dnsmasq, unbound, dnsperf and dig; SIPp; iperf3; logger and

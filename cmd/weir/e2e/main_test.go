@@ -17,7 +17,12 @@ var (
 	weirFrom   []string // directories of its sources
 )
 
-func TestMain(m *testing.M) { os.Exit(withWeir(m)) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(beBackend); what != "" {
+		os.Exit(runBackend(what))
+	}
+	os.Exit(withWeir(m))
+}
 
 // withWeir runs the tests with weir built.
 func withWeir(m *testing.M) int {

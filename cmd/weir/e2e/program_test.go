@@ -44,6 +44,13 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// from returns what came after the first n bytes.
+func (o *output) from(n int) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text.Bytes()[n:])
+}
+
 // tail returns the last of it, fit to be printed.
 func (o *output) tail() string {
 	text := o.String()

@@ -154,17 +154,23 @@ type endpoint struct {
 
 func (p *proxy) stats() *report {
 	p.t.Helper()
+	r := new(report)
+	p.statsInto(r)
+	return r
+}
+
+// statsInto reads /stats into a structure of the caller's.
+func (p *proxy) statsInto(r any) {
+	p.t.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + p.admin + "/stats")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	r := new(report)
 	if err := json.NewDecoder(answer.Body).Decode(r); err != nil {
 		p.t.Fatalf("/stats: %v", err)
 	}
-	return r
 }
 
 // settled waits until no session is left, and returns the counters of the listener "in". Each of its sessions must have ended for one of these reasons.
