@@ -71,6 +71,42 @@ func TestLeaveEndpoint(t *testing.T) {
 	})
 }
 
+// Endpoints that go down together are left together, with the first datagram of anybody.
+func TestLeaveEndpoints(t *testing.T) {
+	r := newRig(t, rigOptions{}, answering(t, 3)...)
+	var clients []*end
+	for i := range 6 {
+		c := newEnd(t)
+		c.ask(r.addr, "x", fmt.Sprint(i%3, ":x"))
+		clients = append(clients, c)
+	}
+	r.publish(false, true, false)
+	clients[1].ask(r.addr, "y", "1:y")
+	r.do(0, func(p *Proxy) {
+		if p.left != nil {
+			t.Error("there are endpoints still to be left")
+		}
+	})
+	r.publish(true, true, true)
+	for i, c := range clients {
+		c.send(r.addr, []byte("y"))
+		if a := string(c.receive().data); (a == fmt.Sprint(i%3, ":y")) != (i%3 == 1) {
+			t.Errorf("flow %d was answered %s", i, a)
+		}
+	}
+	r.do(0, func(p *Proxy) {
+		unused := l4.NewEndpoint(r.addr, 1)
+		if p.LeaveEndpoint(unused); p.left != nil {
+			t.Error("an endpoint without flows is to be left")
+		}
+	})
+	if n := r.began(); n != 6 {
+		t.Errorf("%d flows", n)
+	}
+	r.wantNoDrops()
+	r.finish()
+}
+
 // Where a cluster keeps its flows, they stay; new ones go elsewhere.
 func TestLeaveEndpointKeeps(t *testing.T) {
 	r := newRig(t, rigOptions{keep: true}, answering(t, 2)...)

@@ -49,6 +49,7 @@ type Proxy struct {
 	leaving   []departure
 	tidy      eventloop.TimerID
 	drains    []drain
+	left      map[*l4.Endpoint]struct{} // went down, see leave; nil = none
 	stage     l4.Stage
 	sweeping  bool
 	swept     uint32 // the flow that the sweep has come to

@@ -133,6 +133,9 @@ func (p *Proxy) tryEndpoints(s *socket, index uint32, key *flow.Key, from *event
 // forwardUp sends a flow's datagrams on to its endpoint, or to another one if it has to move.
 func (p *Proxy) forwardUp(id flow.ID, f *state, payload []byte, segment int, class uint8, n int) {
 	f.answered = false
+	if p.left != nil {
+		p.leave()
+	}
 	if f.moves {
 		if drop, ok := p.move(id, f); !ok && f.lost {
 			f.on.drop(drop, n)

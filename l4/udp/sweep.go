@@ -60,15 +60,28 @@ func (p *Proxy) sweep() {
 	}
 }
 
-// LeaveEndpoint has the flows of an endpoint that went down go to others with their next datagrams, but for those of clusters that keep them. On the
-// loop.
+// LeaveEndpoint has the flows of an endpoint that went down go to others with their next datagrams, but for those of clusters that keep them. When many
+// go down together, the flows are gone through once. On the loop.
 func (p *Proxy) LeaveEndpoint(e *l4.Endpoint) {
+	if e.Balance.Active() == 0 {
+		return // nor has it a flow here
+	}
+	if p.left == nil {
+		p.left = map[*l4.Endpoint]struct{}{}
+	}
+	p.left[e] = struct{}{}
+}
+
+// leave marks the flows of the endpoints that are to be left. It is called when the first datagram comes.
+func (p *Proxy) leave() {
 	for id := range p.table.Cap() {
 		if id := flow.ID(id); p.table.Live(id) {
-			f := p.table.At(id)
-			if !f.direct && !f.cluster.KeepFlows && p.upstreams.At(f.upstream-1).endpoint == e {
-				f.moves = true
+			if f := p.table.At(id); !f.direct && !f.cluster.KeepFlows {
+				if _, left := p.left[p.upstreams.At(f.upstream-1).endpoint]; left {
+					f.moves = true
+				}
 			}
 		}
 	}
+	p.left = nil
 }
