@@ -162,3 +162,39 @@ func TestConduct(t *testing.T) {
 		t.Fatal("it rings for nobody")
 	}
 }
+
+// A connection takes no lock when nobody waits, and allocates nothing, nor does one that waits.
+func TestPlacesCost(t *testing.T) {
+	c := placesCluster(t, Limits{MaxConnections: 1, MaxPending: 9}, 0)
+	connection := func() {
+		i, v := c.Pick(new(lb.Request))
+		if v != Picked || !c.Places.TakeRetry(&c.Limits) || c.Places.Waiting() != 0 {
+			t.Fatal(v)
+		}
+		c.Places.GiveRetry()
+		c.Endpoints[i].Release()
+	}
+	c.Places.mu.Lock() // or it would not come back
+	if n := testing.AllocsPerRun(100, connection); n != 0 {
+		t.Errorf("a connection allocates %v times", n)
+	}
+	c.Places.mu.Unlock()
+	woken := 0
+	w := Waiter{Wake: func() { woken++ }}
+	wait := func() {
+		i, _ := c.Pick(new(lb.Request))
+		if c.Places.Enter(&w, 9) != Tries || !c.Places.Rest(&w) {
+			t.Fatal("does not wait")
+		}
+		c.Endpoints[i].Release()
+		if !c.Places.Claim(&w) {
+			t.Fatal("was not woken")
+		}
+		i, _ = c.Pick(new(lb.Request))
+		c.Places.Leave(&w, true)
+		c.Endpoints[i].Release()
+	}
+	if n := testing.AllocsPerRun(100, wait); n != 0 || woken != 101 {
+		t.Errorf("a wait allocates %v times; woken %d times", n, woken)
+	}
+}

@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"weir/l4"
+	"weir/l4/access"
 	"weir/lb"
 )
 
-// Clients and endpoints of all kinds, over two loops, while listener, clusters and limits change under them: at the end every session
-// that was accepted has ended for one reason, and everything that sessions take was given back.
+// Clients and endpoints of all kinds, over two loops, while listener, clusters, health, limits, who may come in and the stage of pressure change under
+// them: at any time every session that was accepted is there or has ended for one reason, and at the end everything that sessions take was given back.
 func TestChaos(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed) })
@@ -48,8 +50,11 @@ func behave(c *net.TCPConn, rng *rand.Rand) {
 	}
 }
 
+// chaosSources are where clients come from.
+var chaosSources = []string{"127.0.0.1", "127.0.0.2", "127.1.0.3"}
+
 func chaos(t *testing.T, seed uint64) {
-	const workers, each = 12, 60
+	const workers, each = 16, 200
 	files := openFiles(t)
 	var mu sync.Mutex
 	dice := rand.New(rand.NewPCG(seed, 1))
@@ -89,11 +94,11 @@ func chaos(t *testing.T, seed uint64) {
 		wg.Go(func() {
 			rng := draw()
 			for range each {
-				c, err := net.DialTimeout("tcp", r.addr, 5*time.Second)
+				c, err := r.from(chaosSources[rng.IntN(len(chaosSources))])
 				if err != nil {
 					continue // reset before it knew
 				}
-				behave(c.(*net.TCPConn), rng)
+				behave(c, rng)
 			}
 		})
 	}
@@ -104,6 +109,12 @@ func chaos(t *testing.T, seed uint64) {
 		r.do(i, func(p *Proxy) { p.Drain(0) })
 	}
 	r.wantNothingLeft()
+	r.wantAllGivenBack()
+	for _, source := range chaosSources {
+		if s := r.listener.Gate.Sources(); s != nil && s.Active(netip.MustParseAddr(source)) != 0 {
+			t.Errorf("source %s has %d connections", source, s.Active(netip.MustParseAddr(source)))
+		}
+	}
 	for i := range r.loops {
 		r.do(i, func(p *Proxy) { p.loop.DropIdlePipes() })
 		if n := r.loops[i].Stats().Pipes; n != 0 {
@@ -128,14 +139,40 @@ func (r *rig) change(rng *rand.Rand) {
 	set.MaxDuration = time.Duration(rng.IntN(3)) * 80 * time.Millisecond
 	members := make([]lb.Member, len(r.cluster.Endpoints))
 	for i, e := range r.cluster.Endpoints {
-		members[i] = lb.Member{Endpoint: e.Balance, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(6))}
+		members[i] = lb.Member{
+			Endpoint: e.Balance, Weight: uint32(rng.IntN(3)), MaxConnections: int64(rng.IntN(6)),
+			Health: lb.Health(rng.IntN(6) / 2), Backup: rng.IntN(6) == 0,
+		}
 	}
-	changed, err := r.cluster.Set().Next(lb.Options{Policy: lb.Policy(rng.IntN(3))}, members)
+	now := r.cluster.Latest()
+	changed, err := now.Set().Next(lb.Options{Policy: lb.Policy(rng.IntN(7)), PanicThreshold: float64(rng.IntN(2)) / 2}, members)
 	if err != nil {
 		r.t.Error(err)
 		return
 	}
-	next := r.cluster.Next(r.cluster.Endpoints, changed)
+	next := now
+	publishes := rng.IntN(3)
+	if publishes > 0 {
+		next = now.Next(now.Endpoints, changed)
+		next.Attempts = 1 + rng.IntN(3)
+		next.Limits = l4.Limits{
+			MaxConnections: int64(rng.IntN(8)), MaxPending: int64(rng.IntN(8)), PendingTimeout: time.Duration(1+rng.IntN(50)) * time.Millisecond,
+			MaxRetries: int64(rng.IntN(4)), RetryBudget: float64(rng.IntN(3)) / 2,
+		}
+	}
+	if publishes > 1 { // else the listener has it first
+		defer next.Publish(changed)
+	} else {
+		next.Publish(changed)
+	}
+	switch rng.IntN(6) {
+	case 0:
+		set.Access = &access.Rules{MaxPerSource: int64(1 + rng.IntN(5)), PerSource: access.NewRate(2000, 5)}
+	case 1:
+		set.Access = &access.Rules{Filter: access.NewFilter(nil, []netip.Prefix{netip.MustParsePrefix("127.1.0.0/16")}), Rate: access.NewRate(3000, 10)}
+	}
+	stage := l4.Stage(max(0, rng.IntN(12)-8))
+	idle := rng.IntN(4) == 0 // as if all had rested for long
 	if set.Routes.Default = (l4.Target{Clusters: []*l4.Cluster{next}}); rng.IntN(10) == 0 {
 		set.Routes.Default = l4.Target{}
 	}
@@ -153,6 +190,24 @@ func (r *rig) change(rng *rand.Rand) {
 				p.DrainListener(r.listener, 5*time.Millisecond)
 			case 2:
 				p.pause(p.find(r.listener), forDescriptors)
+			case 3:
+				p.CloseEndpoint(leaving)
+			}
+			for i := range p.sessions.Cap() {
+				if s := p.sessions.At(i); idle && s.state != ended {
+					s.active -= int64(10 * time.Second)
+				}
+			}
+			p.Overload(stage)
+			if stage > l4.StageCalm {
+				p.sweep()
+			}
+			var ended uint64
+			for reason := range l4.NumReasons {
+				ended += r.listener.Loops[i].Closed[reason].Load()
+			}
+			if began := r.listener.Loops[i].Sessions.Load(); began != ended+uint64(p.sessions.Len()) {
+				r.t.Errorf("loop %d: %d accepted, %d ended, %d are there", i, began, ended, p.sessions.Len())
 			}
 		})
 		if err != nil {

@@ -2,11 +2,15 @@ package tcp
 
 import (
 	"net/netip"
+	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"weir/eventloop"
+	"weir/l4"
+	"weir/l4/access"
 )
 
 // rawEnds are the ends of sessions as bare blocking sockets, so that nothing but the code under test can allocate.
@@ -40,6 +44,12 @@ func (e *rawEnds) aim(addr string) {
 
 // session opens a session and returns both ends.
 func (e *rawEnds) session() (client, server int) {
+	client = e.connect()
+	return client, e.accept()
+}
+
+// connect opens a client.
+func (e *rawEnds) connect() int {
 	client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		e.t.Fatal(err)
@@ -51,6 +61,11 @@ func (e *rawEnds) session() (client, server int) {
 	if err := unix.Connect(client, &e.target); err != nil {
 		e.t.Fatal(err)
 	}
+	return client
+}
+
+// accept returns the endpoint's side of a session.
+func (e *rawEnds) accept() int {
 	for {
 		// Not eventloop.Accept: a raw call that blocks would keep the only processor that AllocsPerRun leaves. Not unix.Accept: it allocates.
 		fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(e.listen), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
@@ -60,7 +75,7 @@ func (e *rawEnds) session() (client, server int) {
 		if errno != 0 {
 			e.t.Fatal(errno)
 		}
-		return client, int(fd)
+		return int(fd)
 	}
 }
 
@@ -123,6 +138,42 @@ func TestNoAllocations(t *testing.T) {
 	if sum := r.bytes(); sum[1][1] == 0 {
 		t.Error("nothing was spliced")
 	}
+}
+
+// A session that waits for its place allocates nothing of its own in steady state: what there is is the node of the mailbox that brings its turn. Nor does
+// counting its source allocate.
+func TestNoAllocationsWaiting(t *testing.T) {
+	ends, addr := newRawEnds(t)
+	o := rigOptions{loops: 1, limits: l4.Limits{MaxConnections: 1, MaxPending: 10, PendingTimeout: time.Hour}}
+	o.settings.Access = &access.Rules{MaxPerSource: 100, Rate: access.NewRate(1e9, 1e9)}
+	r := newRig(t, o, addr)
+	ends.aim(r.addr)
+	b := make([]byte, 64)
+	places := r.cluster.Places
+	client, server := ends.session()
+	relay := func() { // the next waits until this one goes
+		next := ends.connect()
+		for places.Waiting() == 0 {
+			runtime.Gosched()
+		}
+		eventloop.SetAbort(client)
+		_ = unix.Close(client)
+		_ = unix.Close(server)
+		client, server = next, ends.accept()
+		ends.pass(client, server, b)
+		ends.pass(server, client, b)
+	}
+	for range 300 {
+		relay()
+	}
+	if n := testing.AllocsPerRun(100, relay); n > mailboxAllocates {
+		t.Errorf("a session that waits allocates %v times", n)
+	}
+	if n := r.cluster.Loops[0].Waited.Load(); n < 401 {
+		t.Errorf("only %d have waited", n)
+	}
+	_ = unix.Close(client)
+	_ = unix.Close(server)
 }
 
 // BenchmarkRoundTrip is a 64 B round trip through the proxy over one connection.
