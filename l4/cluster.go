@@ -80,8 +80,9 @@ func (c *Cluster) Publish(set *lb.Set) {
 	c.Places.publish(c)
 }
 
-// Latest returns the last successor of c that has published a set, c itself if none has. It's what those go on with who wait for a place; all of them, so
-// that none finds the cluster full that for another isn't.
+// Latest returns the last successor of c that has published a set, c itself if none has. It's what everybody picks from: who waits for a place, so that
+// none finds the cluster full that for another isn't; and who is on a loop that hasn't heard of the change yet, or tries another endpoint since, as the
+// sets of c don't tell any more who goes down.
 func (c *Cluster) Latest() *Cluster {
 	if latest := c.Places.latest.Load(); latest != nil && latest.generation > c.generation {
 		return latest

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"slices"
 	"time"
 
 	"weir/l4"
@@ -25,9 +26,7 @@ func (p *Proxy) pick(s *session, i uint32, a *attempt) (index int, reason l4.Clo
 		}
 	}
 	for range restTries {
-		if a.waiting {
-			a.renew()
-		}
+		a.renew()
 		c := a.cluster
 		index, verdict := c.Pick(&a.request)
 		switch verdict {
@@ -108,11 +107,23 @@ func (p *Proxy) turnCame(a *attempt) {
 	p.tryNext(p.sessions.At(a.session), a.session, a)
 }
 
-// renew goes on with the cluster's successor, if there is one by now. Its places are the same.
+// renew goes on with the cluster's successor, if there is one by now. Its places are the same; and what is found out of endpoints from now on, it alone
+// knows.
 func (a *attempt) renew() {
-	if c := a.cluster.Latest(); c != a.cluster {
-		a.cluster = c
-		a.request.Tried.Clear() // whose indexes were of the other's endpoints
+	was, c := a.cluster, a.cluster.Latest()
+	if c == was {
+		return
+	}
+	tried := a.request.Tried // whose indexes are of the other's endpoints
+	a.cluster = c
+	a.request.Tried.Clear()
+	for i, e := range was.Endpoints {
+		if !tried.Has(i) {
+			continue
+		}
+		if j := slices.Index(c.Endpoints, e); j >= 0 {
+			a.request.Tried.Add(j)
+		}
 	}
 }
 

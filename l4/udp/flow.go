@@ -142,6 +142,7 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 	}
 	m, drop, ok := -1, l4.DropNoCluster, false
 	if c != nil {
+		c = c.Latest()
 		p.ask(c, client)
 		for i, e := range c.Endpoints {
 			if e == u.endpoint {

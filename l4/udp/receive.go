@@ -116,6 +116,7 @@ func (p *Proxy) beginIn(s *socket, index uint32, key *flow.Key, from *eventloop.
 
 // tryEndpoints makes a flow to the first endpoint to which there is a way.
 func (p *Proxy) tryEndpoints(s *socket, index uint32, key *flow.Key, from *eventloop.Sockaddr, c *l4.Cluster) (id flow.ID, f *state, drop l4.Drop, ok bool) {
+	c = c.Latest()
 	p.ask(c, from.AddrPort())
 	for range max(1, c.Attempts) {
 		m, why, ok := p.pick(c)
@@ -177,6 +178,7 @@ func (p *Proxy) byItself(s *socket, index uint32, a *eventloop.Arrival, b []byte
 		s.on.drop(l4.DropDenied, 1)
 		return
 	}
+	c = c.Latest()
 	p.ask(c, client)
 	m, drop, ok := p.pick(c)
 	if !ok {
