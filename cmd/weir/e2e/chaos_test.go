@@ -309,7 +309,9 @@ func (c *chaos) apply(drained []bool) {
 			last.to = c.load.now()
 		}
 	}
+	before := c.load.now()
 	c.w.reload(c.config())
+	c.reloads = append(c.reloads, span{before, c.load.now()})
 	for i, d := range drained {
 		if d && !c.drained[i] {
 			c.drains[i] = append(c.drains[i], span{c.load.now(), noEnd})
@@ -371,8 +373,13 @@ func (c *chaos) settle() {
 		c.weights[i] = "weight = 1"
 	}
 	c.apply(make([]bool, len(c.backends)))
+	over := c.load.now()
+	quiet := over + timeout + c.slack(span{over, over}) // no check is under way that began in a fault
 	eventually(c.t, "all endpoints are back", func() bool {
 		c.follow()
+		if c.load.now() < quiet {
+			return false
+		}
 		for _, cluster := range []string{streamCluster, packetCluster} {
 			for i := range c.backends {
 				if !c.up(cluster, i) || c.last(cluster, i, "ejected", "returns") == "ejected" {

@@ -23,6 +23,7 @@ import (
 //
 //	asked, over TCP (a line) or UDP (a datagram)   answer
 //	get CLIENT SEQUENCE                            bNUMBER CLIENT SEQUENCE
+//	get CLIENT SEQUENCE SIZE                       the same, and so many x after a space
 //	health                                         fine and well
 //
 // On standard input it is told what its manners are from now on, and says "so be it" when they are; or to tell what it was asked since it told the last
@@ -51,6 +52,7 @@ const (
 const (
 	slowness = 700 * time.Millisecond
 	dribble  = 60 * time.Millisecond // a byte
+	dribbled = 20                    // bytes of an answer, at most
 )
 
 // chaosBackend is the process's own view of itself.
@@ -235,8 +237,9 @@ func (b *chaosBackend) serve(c *net.TCPConn) {
 		case how == slow:
 			<-time.After(slowness)
 		case how == dribbling:
-			for ; len(answer) > 1; answer = answer[1:] {
+			for range min(len(answer)-1, dribbled) {
 				_, _ = io.WriteString(c, answer[:1])
+				answer = answer[1:]
 				<-time.After(dribble)
 			}
 		}
@@ -250,11 +253,17 @@ func (b *chaosBackend) answerTo(question string) (answer string, check bool) {
 	if strings.TrimSpace(question) == "health" {
 		return fine, true
 	}
-	question = strings.TrimPrefix(question, "get ")
+	var client string
+	var sequence, size int
+	_, _ = fmt.Sscanf(question, "get %s %d %d", &client, &sequence, &size)
 	b.mu.Lock()
-	b.asked = append(b.asked, strings.Replace(question, " ", "/", 1))
+	b.asked = append(b.asked, fmt.Sprint(client, "/", sequence))
 	b.mu.Unlock()
-	return fmt.Sprintf("b%02d %s", b.number, question), false
+	answer = fmt.Sprintf("b%02d %s %d", b.number, client, sequence)
+	if size > 0 {
+		answer += " " + strings.Repeat("x", size)
+	}
+	return answer, false
 }
 
 // serveDatagrams answers datagrams until the socket is closed.

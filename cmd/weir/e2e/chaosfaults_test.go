@@ -127,10 +127,11 @@ func later(a, b time.Duration) time.Duration {
 
 // annals is what the test did to the backends and what weir's log says of them. All of it belongs to the test's goroutine.
 type annals struct {
-	faults []*fault
-	turns  map[string][][]turn         // by cluster and backend
-	sums   map[string][]map[string]int // of turns that are forgotten, by cluster, backend and kind
-	lags   []lag
+	faults  []*fault
+	turns   map[string][][]turn         // by cluster and backend
+	sums    map[string][]map[string]int // of turns that are forgotten, by cluster, backend and kind
+	lags    []lag
+	reloads []span // of the configuration, from before the signal until it was applied
 }
 
 // turn is an endpoint that went down ("down"), came "up", was "ejected" or "returns".
@@ -164,7 +165,7 @@ func (h *annals) forget() {
 			turns[b] = nil
 		}
 	}
-	h.faults, h.lags = nil, nil
+	h.faults, h.lags, h.reloads = nil, nil, nil
 }
 
 // logged is how often weir has logged each kind of turn of an endpoint.
@@ -325,5 +326,5 @@ func (h *annals) tell(b int) string {
 		}
 		text += "\n"
 	}
-	return text
+	return text + fmt.Sprintf("  reloads: %s\n", h.reloads)
 }

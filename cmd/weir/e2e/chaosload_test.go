@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,8 @@ const (
 	longEvery    = 100 * time.Millisecond // of each
 	flowClients  = 40                     // each keeps its UDP socket for some requests
 	flowEvery    = 100 * time.Millisecond // of each
+	oneIsLarge   = 10                     // requests on long connections
+	largeAnswer  = 256 << 10              // bytes: weir splices them
 	longestStay  = 40                     // requests
 
 	giveUp     = 10 * time.Second // a client's patience with a connection: longer than anything may take
@@ -40,11 +43,11 @@ type failure struct {
 }
 
 func (f *failure) String() string {
-	how := "failed at"
+	how := "failed: " + f.what
 	if f.what == "" {
-		how = "answered at"
+		how = "was answered"
 	}
-	return fmt.Sprintf("connection %s, with backend %d, well until %s, request of %s, %s %s: %s", f.key, f.backend, stamp(f.well), stamp(f.sent), how, stamp(f.failed), f.what)
+	return fmt.Sprintf("connection %s, with backend %d, well until %s, request of %s, at %s %s", f.key, f.backend, stamp(f.well), stamp(f.sent), stamp(f.failed), how)
 }
 
 // loss is a datagram that had no answer in time.
@@ -89,6 +92,7 @@ type load struct {
 	avoid     map[string]map[int]bool
 	sent      map[string]time.Duration // by key
 	names     int
+	opened    int // flows
 }
 
 func (l *load) now() time.Duration { return time.Since(l.start) }
@@ -214,23 +218,30 @@ func (l *load) talk(ctx context.Context, dice *rand.Rand, requests int) {
 			f.key, f.sent = l.asks(name, i)
 		}
 		_ = c.SetDeadline(time.Now().Add(giveUp))
-		if _, err := fmt.Fprintf(c, "get %s %d\n", name, i); err != nil {
+		question, rest := fmt.Sprintf("get %s %d", name, i), "\n"
+		if i > 0 && dice.IntN(oneIsLarge) == 0 {
+			question += fmt.Sprint(" ", largeAnswer)
+			rest = " " + strings.Repeat("x", largeAnswer) + "\n"
+		}
+		if _, err := fmt.Fprintln(c, question); err != nil {
 			fail(err)
 			return
 		}
 		line, err := answers.ReadString('\n')
 		var b, n int
-		if k, _ := fmt.Sscanf(line, "b%02d "+name+" %d\n", &b, &n); k > 0 && f.backend == unknown && len(line) > 3 {
+		if k, _ := fmt.Sscanf(line, "b%02d "+name+" %d", &b, &n); k > 0 && f.backend == unknown && len(line) > 3 {
 			f.backend = b
 		} else if k > 0 && len(line) > 3 && b != f.backend {
 			l.note(func() { l.wrong = append(l.wrong, fmt.Sprintf("%v: an answer of backend %d", &f, b)) })
 		}
 		if err != nil {
-			fail(fmt.Errorf("after %q: %w", line, err))
+			fail(fmt.Errorf("after %d bytes: %w", len(line), err))
 			return
 		}
-		if n != i || line != fmt.Sprintf("b%02d %s %d\n", b, name, i) {
-			l.note(func() { l.wrong = append(l.wrong, fmt.Sprintf("%v: request %d was answered with %q", &f, i, line)) })
+		if n != i || line != fmt.Sprintf("b%02d %s %d%s", b, name, i, rest) {
+			l.note(func() {
+				l.wrong = append(l.wrong, fmt.Sprintf("%v: request %d was answered with %.50q and more, %d bytes", &f, i, line, len(line)))
+			})
 		}
 		if i == 0 {
 			l.picked(streamCluster, b, f.sent)
@@ -255,14 +266,26 @@ type question struct {
 // flow asks in datagrams, on one socket for some time.
 func (l *load) flow(ctx context.Context, dice *rand.Rand) {
 	for pause(ctx, about(flowEvery, dice)) {
-		c, err := net.Dial("udp4", l.packets)
+		name := l.name(ofFlow)
+		c, err := l.openFlow()
 		if err != nil {
 			l.note(func() { l.wrong = append(l.wrong, err.Error()) })
 			return
 		}
-		l.ask(ctx, dice, c, l.name(ofFlow))
+		l.ask(ctx, dice, c, name)
 		_ = c.Close()
 	}
+}
+
+// openFlow has an address that no flow had before: the kernel may give out a port again while weir still has its flow.
+func (l *load) openFlow() (net.Conn, error) {
+	var n int
+	l.note(func() {
+		l.opened++
+		n = l.opened
+	})
+	d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n))}}
+	return d.Dial("udp4", l.packets)
 }
 
 func (l *load) ask(ctx context.Context, dice *rand.Rand, c net.Conn, who string) {

@@ -116,6 +116,7 @@ func (c *chaos) rest() {
 		return r.Process.Connections.Active == 0
 	})
 	c.poll()
+	c.follow()
 	for _, l := range r.Listeners {
 		closed, bad := 0, 0
 		for reason, n := range l.Closed {
@@ -200,7 +201,7 @@ func (c *chaos) balance() {
 		c.connected++
 	}
 	for i := range serial / 10 * len(c.backends) {
-		packets, err := net.Dial("udp4", c.packets)
+		packets, err := c.openFlow()
 		c.once(packets, err, fmt.Sprintf("get f %d", i))
 		c.flows++
 		c.datagrams++
