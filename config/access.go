@@ -27,7 +27,7 @@ func rateTable() table[Rate] {
 				help: `New connections and flows of the whole listener; "0/s" is no limit.`}),
 			key(integer[int64](0, maxCount), func(t *Rate) *int64 { return &t.Burst }, doc{
 				name: "burst", def: int64(0), example: "2000",
-				help: "How many of them may come at once; 0 is one second's worth, at least 1."}),
+				help: "How many of them may come at once; 0 is one second's worth, at least 1: of \"30/m\" that is 1."}),
 			key(rate(), func(t *Rate) *float64 { return &t.PerSource }, doc{
 				name: "per_source", def: "0/s", example: `"20/s"`,
 				help: `New connections and flows of each client address; "0/s" is no limit.`}),

@@ -90,7 +90,7 @@ func clusterTable() table[Cluster] {
 				help: `How long an endpoint that comes up takes to reach its full weight, rising from little; "0s" gives it at once.`}),
 			key(number(0, 1, 0.5), func(c *Cluster) *float64 { return &c.PanicThreshold }, doc{
 				name: "panic_threshold", def: 0.5, example: "0.3",
-				help: "When the share of healthy endpoints falls below this, all are used, healthy or not: 0 to 1; 0 is never."}),
+				help: "When the healthy endpoints, backups and lower priorities included, are a smaller share than this of the first priority's number, all of that priority are used, healthy or not: 0 to 1; 0 is never."}),
 			key(healthTable().kind(), func(c *Cluster) *Health { return &c.Health }, doc{
 				name: "health", example: `{ type = "http", path = "/healthz" }`,
 				help: "Health checks, and what is made of endpoints that go down. With any key but on_down, or with none, the endpoints are checked; without the table, or with on_down alone, they are not."}),

@@ -44,10 +44,10 @@ func endpointTable() table[Endpoint] {
 				help: "Share of the connections, 0 to 65535; 0 gets none."}),
 			key(integer[int64](0, maxCount), func(e *Endpoint) *int64 { return &e.MaxConnections }, doc{
 				name: "max_connections", def: int64(0), example: "500",
-				help: "Most connections, or UDP flows, at once; 0 is no limit."}),
+				help: "Most connections, or UDP flows, at once; 0 is no limit. When all endpoints have theirs, connections wait or are refused, see limits.max_pending."}),
 			key(boolean(), func(e *Endpoint) *bool { return &e.Backup }, doc{
 				name: "backup", def: false, example: "true",
-				help: "Use it only when no other endpoint is available."}),
+				help: "Use it only when too few others are healthy: none, or a smaller share than panic_threshold."}),
 			key(integer[uint32](0, maxPriority), func(e *Endpoint) *uint32 { return &e.Priority }, doc{
 				name: "priority", def: int64(0), example: "1",
 				help: "0 to 65535; lower ones are used first. Backup endpoints come after all priorities."}),

@@ -124,7 +124,7 @@ func healthTable() table[Health] {
 			help: `tcp, udp: what is sent, with the escapes \r, \n, \t, \0, \\ and \xHH also in '...'; "" is nothing, with udp an empty datagram.`}),
 		key(expected(), func(h *Health) *string { return &h.Expect }, doc{
 			name: "expect", def: "", example: `"+PONG"`,
-			help: `tcp, udp: what the answer begins with, with the escapes of send, or "~" and a regular expression (Go's) that is found in it; "" waits for none.`}),
+			help: `tcp, udp: what the answer begins with, with the escapes of send, or "~" and a regular expression (Go's, of UTF-8 text) that is found in it; "" waits for none.`}),
 		key(method(), func(h *Health) *string { return &h.Method }, doc{
 			name: "method", def: "GET", zeroIsDefault: true, example: `"HEAD"`,
 			help: "http: the request's method."}),
@@ -148,7 +148,7 @@ func healthTable() table[Health] {
 			help: "tcp, http, grpc: checks speak TLS. The table is enough, with or without keys."}),
 		key(oneOf(Keep, Close), func(h *Health) *OnDown { return &h.OnDown }, doc{
 			name: "on_down", def: "", example: `"keep"`,
-			help: `What becomes of the TCP sessions and UDP flows of an endpoint that goes down: keep leaves them where they are; close closes the sessions, and moves a flow to another endpoint with its next datagram. "" is keep for TCP and close for UDP, where an endpoint that refuses a flow (ICMP port unreachable) is down for it as well.`}),
+			help: `What becomes of the TCP sessions and UDP flows of an endpoint that goes down: keep leaves them where they are; close closes the sessions, and moves a flow to another endpoint with its next datagram. "" is keep for TCP and close for UDP, where an endpoint that refuses a flow (ICMP port unreachable) is down for it as well. Ejections by outlier leave sessions and flows alone.`}),
 	}}
 }
 

@@ -58,7 +58,7 @@ func outlierTable() table[Outlier] {
 				help: "Time between two looks at the rates of success, at least 10ms."}),
 			key(duration(10*time.Millisecond, maxDuration), func(o *Outlier) *time.Duration { return &o.Ejection }, doc{
 				name: "ejection", def: "30s", zeroIsDefault: true, example: `"10s"`,
-				help: "How long an endpoint is out, times how often it was ejected."}),
+				help: "How long an endpoint is out, times how often it was ejected; health checks that pass can end it early."}),
 			key(duration(10*time.Millisecond, maxDuration), func(o *Outlier) *time.Duration { return &o.MaxEjection }, doc{
 				name: "max_ejection", def: "300s", zeroIsDefault: true, example: `"10m"`,
 				help: "The longest an endpoint is out; at least ejection, which is the default where it is longer."}),
@@ -77,7 +77,7 @@ func limitsTable() table[Limits] {
 			help: "Most connections to the cluster at once, or UDP flows; 0 is no limit. One that is refused is counted and logged with its reason."}),
 		key(integer[int64](0, maxCount), func(l *Limits) *int64 { return &l.MaxPending }, doc{
 			name: "max_pending", def: int64(0), example: "1000",
-			help: "Most connections that wait for a place when all endpoints have their max_connections; 0 lets none wait."}),
+			help: "Most TCP connections that wait for a place when all endpoints, or the cluster, have their max_connections; 0 lets none wait: they are refused."}),
 		key(duration(time.Millisecond, maxDuration), func(l *Limits) *time.Duration { return &l.PendingTimeout }, doc{
 			name: "pending_timeout", def: "1s", zeroIsDefault: true, example: `"500ms"`,
 			help: "How long a connection waits for a place, at least 1ms."}),

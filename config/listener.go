@@ -130,7 +130,7 @@ func listenerTable() table[Listener] {
 				help: "Length of the accept queue; 0 is net.core.somaxconn. TCP only."}),
 			key(integer[int64](0, maxCount), func(l *Listener) *int64 { return &l.MaxConnections }, doc{
 				name: "max_connections", def: int64(0), example: "20000",
-				help: "Most connections of this listener at once; 0 is no limit. TCP only; for UDP it is udp.max_flows."}),
+				help: "Most connections of this listener at once: then accepting pauses, and others wait in the kernel's queue; 0 is no limit. TCP only; for UDP it is udp.max_flows."}),
 			key(duration(0, 0), func(l *Listener) *time.Duration { return &l.IdleTimeout }, doc{
 				name: "idle_timeout", def: "1h", udp: "1m", example: `"10m"`,
 				help: `A session ends after so long without a byte either way, a flow without a datagram; "0s" is never.`}),
