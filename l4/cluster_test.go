@@ -132,11 +132,11 @@ func TestTryWakes(t *testing.T) {
 func TestConduct(t *testing.T) {
 	var c Conduct
 	var rang atomic.Int64
-	c.Failed()
+	c.failed()
 	c.Forgive()
 	c.Watch(5, func() { rang.Add(1) })
 	for n := range 4 {
-		c.Failed()
+		c.failed()
 		if c.Failures() != n+1 || rang.Load() != 0 {
 			t.Fatalf("%d failures, rang %d times", c.Failures(), rang.Load())
 		}
@@ -146,7 +146,7 @@ func TestConduct(t *testing.T) {
 	for range 4 {
 		loops.Go(func() {
 			for range 1000 {
-				c.Failed()
+				c.failed()
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestConduct(t *testing.T) {
 	}
 	c.Watch(0, nil)
 	for range 10 {
-		c.Failed()
+		c.failed()
 	}
 	if rang.Load() != 800 {
 		t.Fatal("it rings for nobody")

@@ -104,5 +104,6 @@ type EndpointCounters struct {
 	ConnectErrors atomic.Uint64 // any other failure to connect; of UDP: other ICMP errors, too
 	Resets        atomic.Uint64 // sessions that the endpoint reset
 	Early         atomic.Uint64 // those of them that it reset before its first byte
+	Faults        atomic.Uint64 // what Endpoint.Failed was told
 	_             padding
 }

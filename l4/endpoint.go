@@ -40,6 +40,12 @@ func (e *Endpoint) Release() {
 	}
 }
 
+// Failed counts, on a loop, a connection that could not be made, or was reset before its first byte, by the endpoint's fault; of UDP: datagrams that were refused.
+func (e *Endpoint) Failed(loop int) {
+	e.Loops[loop].Faults.Add(1)
+	e.Conduct.failed()
+}
+
 // Condition returns what is known of the endpoint's health; the zero Condition is that of one that nobody watches.
 func (e *Endpoint) Condition() Condition {
 	if c := e.condition.Load(); c != nil {
@@ -69,8 +75,7 @@ func (c *Conduct) Watch(failures int, alarm func()) {
 	c.most.Store(int32(min(failures, 1<<30)))
 }
 
-// Failed counts a connection that could not be made, or was reset before its first byte; of UDP: datagrams that were refused.
-func (c *Conduct) Failed() {
+func (c *Conduct) failed() {
 	n, most := c.failures.Add(1), c.most.Load()
 	if most > 0 && n%most == 0 {
 		(*c.alarm.Load())()

@@ -84,7 +84,7 @@ func TestAtOnce(t *testing.T) {
 			}
 			e.Loops[loop].Refused.Add(10)
 			for range 3 {
-				e.Conduct.Failed()
+				e.Failed(0)
 			}
 		})
 	}

@@ -201,10 +201,9 @@ func (e *entry) publish() { e.endpoint.SetCondition(e.condition) }
 func outcomes(e *l4.Endpoint) (s outlier.Sample) {
 	for i := range e.Loops {
 		n := &e.Loops[i]
-		early := n.Early.Load()
-		s.Failures += n.Refused.Load() + n.TimedOut.Load() + n.ConnectErrors.Load() + early
+		s.Failures += n.Faults.Load()
 		s.Successes += n.Sessions.Load()
-		s.Successes -= min(early, s.Successes)
+		s.Successes -= min(n.Early.Load(), s.Successes) // they were connected, and failed
 	}
 	return s
 }

@@ -257,7 +257,7 @@ func TestLeaks(t *testing.T) {
 				} else {
 					target.Report(nil, 0)
 				}
-				all[i].Conduct.Failed()
+				all[i].Failed(0)
 				n--
 			}
 			m.Follow([]Plan{*real})
@@ -339,7 +339,7 @@ func BenchmarkLook(b *testing.B) {
 			for _, e := range all {
 				for range 3 * 10 {
 					if failing {
-						e.Conduct.Failed()
+						e.Failed(0)
 					}
 				}
 			}

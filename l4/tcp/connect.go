@@ -129,11 +129,11 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 	switch e {
 	case unix.ECONNREFUSED, unix.ECONNRESET:
 		s.counters.Refused.Add(1)
-		s.endpoint.Conduct.Failed()
+		s.endpoint.Failed(p.id)
 		a.last = l4.ConnectRefused
 	case unix.ETIMEDOUT:
 		s.counters.TimedOut.Add(1)
-		s.endpoint.Conduct.Failed()
+		s.endpoint.Failed(p.id)
 		a.last = l4.ConnectTimeout
 	case unix.EMFILE, unix.ENFILE:
 		p.pause(s.on, forDescriptors)
@@ -143,7 +143,7 @@ func (p *Proxy) giveUpEndpoint(s *session, a *attempt, e unix.Errno) {
 		a.last = l4.ConnectFailed
 	default:
 		s.counters.ConnectErrors.Add(1)
-		s.endpoint.Conduct.Failed()
+		s.endpoint.Failed(p.id)
 		a.last = l4.ConnectFailed
 	}
 	p.leaveEndpoint(s, a)

@@ -209,7 +209,7 @@ func TestConductCounts(t *testing.T) {
 		})
 		r := newRig(t, rigOptions{loops: 2}, b.addr)
 		conduct := &r.cluster.Endpoints[0].Conduct
-		conduct.Failed()
+		r.cluster.Endpoints[0].Failed(0)
 		c := r.dial()
 		mustWrite(t, c, "x")
 		mustRead(t, c, "x")
@@ -217,7 +217,7 @@ func TestConductCounts(t *testing.T) {
 			t.Error("a byte has not forgiven it")
 		}
 		reset(t, c)
-		conduct.Failed()
+		r.cluster.Endpoints[0].Failed(0)
 		r.eventually("it has ended", func() bool { return r.closed(l4.DownstreamReset) == 1 })
 		if conduct.Failures() != 1 {
 			t.Error("a client's reset has said something of the endpoint")

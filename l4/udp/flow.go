@@ -194,7 +194,7 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 func (p *Proxy) noteConnect(e *l4.Endpoint, why l4.Drop) {
 	if why == l4.DropConnectFailed {
 		e.Loops[p.id].ConnectErrors.Add(1)
-		e.Conduct.Failed()
+		e.Failed(p.id)
 	}
 }
 

@@ -301,7 +301,7 @@ func (p *Proxy) reported(u *upstream, e unix.Errno) {
 	default:
 		u.counters.ConnectErrors.Add(1)
 	}
-	u.endpoint.Conduct.Failed()
+	u.endpoint.Failed(p.id)
 	f := p.table.At(u.flow)
 	if !f.cluster.KeepFlows && !f.direct && p.upstreams.At(f.upstream-1) == u {
 		f.moves = true

@@ -78,7 +78,7 @@ func (s *scene) ail(t testing.TB) {
 	}
 	ejectedOne := api.Endpoints[3]
 	for range 5 {
-		ejectedOne.Conduct.Failed()
+		ejectedOne.Failed(0)
 	}
 	ejectedOne.Loops[0].Resets.Store(8)
 	ejectedOne.Loops[0].Early.Store(5)
