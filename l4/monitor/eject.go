@@ -36,6 +36,11 @@ func (m *Monitor) judge(c *cluster, now time.Time) {
 	for _, i := range rules.Judge(c.records, samples, m.since(now), nil) {
 		m.ejected(c.entries[i])
 	}
+	for _, e := range c.entries {
+		if e.record.Multiplier() == 0 {
+			e.doubted = false
+		}
+	}
 	c.judgeAt = now.Add(rules.Interval)
 }
 

@@ -15,7 +15,7 @@ import (
 // fail has connections to an endpoint fail, and waits until all is done that follows from it.
 func (r *rig) fail(e *l4.Endpoint, times int) {
 	for range times {
-		e.Conduct.Failed()
+		e.Failed(0)
 	}
 	synctest.Wait()
 }
@@ -104,7 +104,7 @@ func TestEjectFromManyLoops(t *testing.T) {
 		for range 4 {
 			loops.Go(func() {
 				for range 100 {
-					all[2].Conduct.Failed()
+					all[2].Failed(0)
 				}
 			})
 		}
@@ -135,11 +135,14 @@ func TestReturnByChecks(t *testing.T) {
 		r.wantUses(p, "01")
 		r.wantUses(tracker, "01")
 		r.wantSaid(`msg="endpoint returns" cluster=web endpoint=10.0.0.0:80 why="checks pass"`, `msg="endpoint returns" cluster=tracker endpoint=10.0.0.0:81 why="checks pass"`)
+		// They are believed once: it is ejected again, and passes checks.
 		r.fail(all[0], 3)
 		r.give(all[0], nil, nil)
 		r.follow(p, tracker)
+		r.give(all[0], nil, nil, nil, nil)
 		r.wantUses(p, "1")
-		r.give(all[0], nil)
+		// But when they have failed meanwhile, they have seen it.
+		r.give(all[0], errSick, nil, nil, nil)
 		r.wantUses(p, "01")
 
 		r.fail(all[0], 3)
@@ -159,16 +162,17 @@ func TestEjectBySuccessRate(t *testing.T) {
 		all := endpoints(10, 80)
 		p := newPlan(t, "web", all, lb.Options{})
 		r.follow(p)
-		all[9].Loops[0].Refused.Add(1000)
+		all[9].Loops[0].Faults.Add(1000)
 		serve := func(worse int) {
 			for i, e := range all {
 				e.Loops[0].Sessions.Add(150)
 				e.Loops[1].Sessions.Add(50)
 				if i == worse {
-					e.Loops[0].Refused.Add(10)
-					e.Loops[1].TimedOut.Add(10)
-					e.Loops[1].ConnectErrors.Add(10)
+					e.Loops[0].Faults.Add(30)
+					e.Loops[1].Faults.Add(20)
 					e.Loops[1].Early.Add(20)
+				} else {
+					e.Loops[0].ConnectErrors.Add(50) // for want of ports, say
 				}
 			}
 		}
@@ -197,7 +201,7 @@ func TestEjectBySuccessRate(t *testing.T) {
 		r.follow(p)
 		for i, e := range all {
 			e.Loops[0].Sessions.Add(100)
-			e.Loops[0].Refused.Add(uint64(10 * i))
+			e.Loops[0].Faults.Add(uint64(10 * i))
 		}
 		pass(time.Second)
 		r.wantUses(p, "01234567")

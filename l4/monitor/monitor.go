@@ -75,7 +75,6 @@ type Monitor struct {
 	rand     *lb.Rand
 	clusters map[string]*cluster
 	unable   time.Time // when it was logged last that checks can't be made
-	downs    []down    // whose sets are published
 	lines    []slog.Record
 	unsaid   int // lines that found no room
 }
@@ -106,6 +105,7 @@ type entry struct {
 	condition l4.Condition
 	fresh     bool     // came to a cluster that there was: it starts slowly when it is first used
 	passed    int      // checks in a row since it was ejected
+	doubted   bool     // its checks have ended an ejection that isn't forgotten yet
 	trackers  []*entry // that take its results
 	tracks    *entry
 	trackless bool           // has nobody to track, which was logged

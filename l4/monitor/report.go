@@ -112,16 +112,18 @@ func (m *Monitor) rise(e *entry, slowly bool) {
 	e.cluster.rampAt = e.condition.Rose
 }
 
-// mayReturn ends an ejection when checks pass: as many in a row as take an endpoint up.
+// mayReturn ends an ejection when checks pass: as many in a row as take an endpoint up. They are believed once. An endpoint that is ejected again passes
+// checks and fails connections: it is out for its time, unless checks have failed meanwhile, and so have seen what was wrong.
 func (m *Monitor) mayReturn(e *entry, ok bool, rules *health.Rules) {
 	if !e.record.Ejected() {
 		return
 	}
 	if !ok {
-		e.passed = 0
+		e.passed, e.doubted = 0, false
 		return
 	}
-	if e.passed++; e.passed >= rules.Rise && e.record.Return() {
+	if e.passed++; e.passed >= rules.Rise && !e.doubted && e.record.Return() {
+		e.doubted = true
 		m.returned(e, "checks pass")
 	}
 }
