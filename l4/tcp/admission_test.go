@@ -186,3 +186,39 @@ func TestSourcesGivenBack(t *testing.T) {
 	}
 	t.Log(r.reasons())
 }
+
+// Who isn't let in displaces nobody, and at a limit, too, takes nothing.
+func TestDeniedDisplaceNobody(t *testing.T) {
+	b := serve(t, echo)
+	rules := &access.Rules{Filter: access.NewFilter(nil, prefixes("127.0.0.9/32"))}
+	r := newRig(t, rigOptions{max: 2, settings: Settings{Access: rules}}, b.addr)
+	var clients []*net.TCPConn
+	for range 2 {
+		c := r.dial()
+		mustWrite(t, c, "x")
+		mustRead(t, c, "x")
+		clients = append(clients, c)
+	}
+	if err := r.loops[0].Do(func() {
+		for i := range uint32(2) {
+			r.proxies[0].sessions.At(i).active -= int64(displaceAfter)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if r.enters("127.0.0.9", false) {
+			t.Error("a stranger was let in")
+		}
+	}
+	r.eventually("they are counted", func() bool { return r.closed(l4.Denied) == 3 })
+	if n := r.closed(l4.Displaced); n != 0 || r.shared.Active() != 2 || r.listener.Active() != 2 {
+		t.Errorf("%d displaced, %d and %d sessions", n, r.shared.Active(), r.listener.Active())
+	}
+	next := r.dial()
+	mustWrite(t, next, "x")
+	mustRead(t, next, "x")
+	if n := r.closed(l4.Displaced); n != 1 || r.shared.Active() != 2 || r.listener.Active() != 2 {
+		t.Errorf("%d displaced, %d and %d sessions", n, r.shared.Active(), r.listener.Active())
+	}
+}

@@ -100,25 +100,19 @@ const (
 	displaceAfter  = 5 * time.Second
 )
 
-// displace ends an idle session of this loop; false when it found none.
-func (p *Proxy) displace() bool {
+// idlest returns the session of this loop that is to give way to a new client, nobody when none does.
+func (p *Proxy) idlest() uint32 {
 	n := p.sessions.Cap()
 	if n == 0 {
-		return false
+		return nobody
 	}
-	var oldest *session
-	var index uint32
+	index, since := nobody, p.loop.Now()-int64(displaceAfter)
 	start := uint32(p.rand.Uint64() % uint64(n))
 	for k := range min(n, displaceSample) {
 		j := (start + k) % n
-		s := p.sessions.At(j)
-		if s.state == streaming && (oldest == nil || s.active < oldest.active) {
-			oldest, index = s, j
+		if s := p.sessions.At(j); s.state == streaming && s.active <= since {
+			index, since = j, s.active
 		}
 	}
-	if oldest == nil || p.loop.Now()-oldest.active < int64(displaceAfter) {
-		return false
-	}
-	p.dismiss(oldest, index, l4.Displaced)
-	return true
+	return index
 }

@@ -93,26 +93,22 @@ func (a acceptor) Expired(arg uint32) {
 // acceptOne accepts one connection; false when there is none or accepting has paused. Its places are taken first: who was accepted
 // can't be put back into the queue.
 func (p *Proxy) acceptOne(ln *listening, fd int) bool {
-	if !p.takePlaces(ln) {
-		// Nobody gives way to, and nothing pauses for, a client that isn't there.
-		if !waits(fd) {
-			return false
-		}
-		if !p.displaceFor(ln) {
-			p.pause(ln, forPlaces)
-			return false
-		}
+	giving, ok := p.takePlaces(ln, fd)
+	if !ok {
+		return false
 	}
 	client, e := eventloop.Accept(fd, &p.peer)
 	if noDescriptor(e) && p.loop.DropIdlePipes() > 0 {
 		client, e = eventloop.Accept(fd, &p.peer)
 	}
 	if e == 0 {
-		p.open(ln, client, p.peer.AddrPort())
+		p.open(ln, client, p.peer.AddrPort(), giving)
 		return true
 	}
 	ln.listener.Give()
-	p.shared.Give(l4.SessionDescriptors)
+	if giving == nobody {
+		p.shared.Give(l4.SessionDescriptors)
+	}
 	switch e {
 	case unix.EAGAIN:
 		return false
@@ -135,24 +131,33 @@ func (p *Proxy) acceptOne(ln *listening, fd int) bool {
 // noDescriptor reports whether e says that the process or the machine has no descriptor left.
 func noDescriptor(e unix.Errno) bool { return e == unix.EMFILE || e == unix.ENFILE }
 
-// takePlaces takes a place of the listener and one of the process, or neither.
-func (p *Proxy) takePlaces(ln *listening) bool {
-	if p.stage >= l4.StageRefuse || !ln.listener.Take(ln.settings.MaxConnections) {
-		return false
-	}
-	if !p.shared.Take(l4.SessionDescriptors) {
-		ln.listener.Give()
-		return false
-	}
-	return true
-}
+// nobody is no session.
+const nobody = ^uint32(0)
 
-// displaceFor ends an idle session of this loop, if it is the process's limit that stands in the way, and takes places.
-func (p *Proxy) displaceFor(ln *listening) bool {
-	if most := ln.settings.MaxConnections; p.stage >= l4.StageRefuse || most > 0 && ln.listener.Active() >= most {
-		return false
+// takePlaces takes a place of the listener and one of the process. Where the process has none, an idle session of this loop may give its own: then it is
+// the one giving, once the client was let in. false: none was taken, and accepting has paused if a client waits. Nobody gives way to, and nothing
+// pauses for, one that isn't there.
+func (p *Proxy) takePlaces(ln *listening, fd int) (giving uint32, ok bool) {
+	if p.stage < l4.StageRefuse && ln.listener.Take(ln.settings.MaxConnections) {
+		if p.shared.Take(l4.SessionDescriptors) {
+			return nobody, true
+		}
+		came := waits(fd)
+		if came {
+			if giving = p.idlest(); giving != nobody {
+				return giving, true
+			}
+		}
+		ln.listener.Give()
+		if came {
+			p.pause(ln, forPlaces)
+		}
+		return nobody, false
 	}
-	return p.displace() && p.takePlaces(ln)
+	if waits(fd) {
+		p.pause(ln, forPlaces)
+	}
+	return nobody, false
 }
 
 // waits reports whether a connection waits in a listening socket's queue. It costs a system call, and is asked only at a limit.

@@ -51,6 +51,7 @@ type Proxy struct {
 	room      []byte               // of deferred reads
 	outgoing  []eventloop.Outgoing // their writes; empty between batches
 	flushing  bool
+	passesOn  bool // the session that ends now has no place of the process to give back: another has it
 
 	// Shared.
 	counters *l4.LoopCounters

@@ -111,8 +111,8 @@ func (h streams) Ready(tok eventloop.Token, arg uint32, ev eventloop.Events) {
 	}
 }
 
-// open begins a session for an accepted client, which holds a place of the listener and of the process.
-func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort) {
+// open begins a session for an accepted client, which holds a place of the listener, and one of the process unless another session is giving its own.
+func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort, giving uint32) {
 	i, s := p.sessions.Get()
 	now := p.loop.Now()
 	*s = session{on: ln, settings: ln.settings, state: connecting, started: now, active: now}
@@ -124,8 +124,20 @@ func (p *Proxy) open(ln *listening, fd int, client netip.AddrPort) {
 	p.counters.Sessions.Add(1)
 	p.counters.Active.Add(1)
 
-	if why := p.admit(s, client.Addr()); why != access.None {
+	why := p.admit(s, client.Addr())
+	if giving != nobody {
+		// The place goes from the one to the other, or nobody else would have it but one who came later. Who isn't let in doesn't get it.
+		p.passesOn = true
+		if why == access.None {
+			p.dismiss(p.sessions.At(giving), giving, l4.Displaced)
+		} else {
+			p.turnAway(s, i, l4.ReasonOf(why))
+		}
+		p.passesOn = false
+	} else if why != access.None {
 		p.turnAway(s, i, l4.ReasonOf(why))
+	}
+	if why != access.None {
 		return
 	}
 	tok, err := p.loop.Register(fd, p.streaming, i<<1|downstream, streamEvents)
@@ -258,6 +270,10 @@ func (p *Proxy) end(s *session, i uint32, reason l4.CloseReason) {
 	ln.sessions--
 	p.forgetListening(ln)
 	ln.listener.Give()
+	if p.passesOn {
+		p.shared.Free(0) // wakes who waits for a place of the listener
+		return
+	}
 	p.shared.Give(l4.SessionDescriptors)
 }
 
@@ -269,10 +285,10 @@ func (p *Proxy) judgeEnd(s *session, reason l4.CloseReason) {
 	case l4.UpstreamRefused:
 		s.counters.Resets.Add(1)
 		s.counters.Early.Add(1)
-		s.endpoint.Conduct.Failed()
+		s.endpoint.Failed(p.id)
 	case l4.UpstreamLost:
 		if !s.answered {
-			s.endpoint.Conduct.Failed()
+			s.endpoint.Failed(p.id)
 		}
 	case l4.DownstreamClosed, l4.UpstreamClosed:
 		if !s.answered { // it had nothing to say
