@@ -108,6 +108,18 @@ func TestCheckCouldNot(t *testing.T) {
 		if c := all[0].Condition(); c.Result != here.Error() {
 			t.Errorf("%+v", c)
 		}
+		r.give(all[0], nil)
+		r.wantSaid()
+		pass(ableAfter)
+		r.give(all[0], nil, nil)
+		r.wantSaid(`level=INFO msg="health checks can be made again"`)
+		// Who is down keeps the reason for that.
+		r.give(all[0], errSick, errSick, errSick)
+		r.said()
+		r.give(all[0], here)
+		if c := all[0].Condition(); c.Check != health.Down || c.Result != errSick.Error() {
+			t.Errorf("%+v", c)
+		}
 	})
 }
 

@@ -165,7 +165,7 @@ func (m *Monitor) noTrack(e *entry) {
 	e.itself()
 	if !e.trackless {
 		e.trackless = true
-		m.say(slog.LevelWarn, "an endpoint has nothing to track: it counts as well",
+		m.say(slog.LevelWarn, "an endpoint has nothing to track: it counts as healthy",
 			"cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "track", e.cluster.plan.Track)
 	}
 }

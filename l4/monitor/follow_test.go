@@ -158,7 +158,7 @@ func TestTrack(t *testing.T) {
 		p := newPlan(t, "tracker", mine, lb.Options{})
 		p.Track, p.Close = "checked", true
 		r.follow(p, checked)
-		nothing := `level=WARN msg="an endpoint has nothing to track: it counts as well" cluster=tracker endpoint=10.0.0.9:80 track=checked`
+		nothing := `level=WARN msg="an endpoint has nothing to track: it counts as healthy" cluster=tracker endpoint=10.0.0.9:80 track=checked`
 		r.wantSaid(nothing)
 		r.follow(p, checked)
 		r.wantSaid() // it is known

@@ -71,12 +71,13 @@ type Monitor struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
-	mu       sync.Mutex
-	rand     *lb.Rand
-	clusters map[string]*cluster
-	unable   time.Time // when it was logged last that checks can't be made
-	lines    []slog.Record
-	unsaid   int // lines that found no room
+	mu         sync.Mutex
+	rand       *lb.Rand
+	clusters   map[string]*cluster
+	unable     time.Time // when it was logged last that checks can't be made
+	lastUnable time.Time // when a check could not be made last
+	lines      []slog.Record
+	unsaid     int // lines that found no room
 }
 
 // cluster is what is watched of one cluster.

@@ -21,6 +21,7 @@ func (m *Monitor) report(e *entry, of *probe.Target, err error, took time.Durati
 		return m.couldNot(e, err)
 	}
 	now := time.Now()
+	m.able(now)
 	c := &e.condition
 	c.At, c.Took, c.Result = now, took, ""
 	c.Checks++
@@ -57,17 +58,31 @@ func (m *Monitor) take(e *entry) {
 // unableEvery is how often it is logged that checks can't be made.
 const unableEvery = time.Minute
 
+// ableAfter is how long no check may have failed on this side for all to be well again.
+const ableAfter = 10 * time.Second
+
+// able notes that a check could be made.
+func (m *Monitor) able(now time.Time) {
+	if !m.unable.IsZero() && now.Sub(m.lastUnable) >= ableAfter {
+		m.unable = time.Time{}
+		m.say(slog.LevelInfo, "health checks can be made again")
+	}
+}
+
 // couldNot deals with a check that failed on this side, for want of descriptors, say: that is no result, and the endpoint stays what it is.
 func (m *Monitor) couldNot(e *entry, err error) time.Duration {
 	if now := time.Now(); m.unable.IsZero() || now.Sub(m.unable) >= unableEvery {
 		m.unable = now
 		m.say(slog.LevelError, "health checks can't be made", "cluster", e.cluster.plan.Cluster.Name, "endpoint", e.endpoint.Address, "error", err)
 	}
-	e.condition.Result = err.Error()
-	e.publish()
-	for _, t := range e.trackers {
-		t.condition.Result = e.condition.Result
-		t.publish()
+	m.lastUnable = time.Now()
+	if e.condition.Check != health.Down { // which has its own reason
+		e.condition.Result = err.Error()
+		e.publish()
+		for _, t := range e.trackers {
+			t.condition.Result = e.condition.Result
+			t.publish()
+		}
 	}
 	return e.machine.Wait(&e.check.Rules, m.rand)
 }

@@ -54,8 +54,6 @@ var errnoTexts = []struct {
 	{unix.EHOSTUNREACH, "no route to host"},
 	{unix.ENETUNREACH, "network unreachable"},
 	{unix.ETIMEDOUT, "connection timed out"},
-	{unix.EACCES, "not permitted"},
-	{unix.EPERM, "not permitted"},
 	{unix.ENOPROTOOPT, "protocol unreachable"},
 	{unix.EMSGSIZE, "larger than a datagram may be on the way there"},
 }
@@ -65,6 +63,8 @@ var hereTexts = []struct {
 	text  string
 }{
 	{unix.EMFILE, "out of descriptors"},
+	{unix.EACCES, "not permitted"}, // by a route of this machine: a remote refusal is EHOSTUNREACH
+	{unix.EPERM, "not permitted"},  // by a packet filter of this machine
 	{unix.ENFILE, "out of descriptors"},
 	{unix.EADDRNOTAVAIL, "no address or port to connect from"},
 	{unix.EADDRINUSE, "no address or port to connect from"},

@@ -31,7 +31,7 @@ func TestReason(t *testing.T) {
 		{dial(unix.EHOSTUNREACH), connecting, "no route to host"},
 		{dial(unix.ENETUNREACH), connecting, "network unreachable"},
 		{dial(unix.ETIMEDOUT), connecting, "connection timed out"},
-		{dial(unix.EPERM), connecting, "not permitted"},
+		{dial(unix.EPERM), connecting, "could not check: not permitted"},
 		{dial(unix.ENOPROTOOPT), connecting, "protocol unreachable"},
 		{dial(unix.EMFILE), connecting, "could not check: out of descriptors"},
 		{dial(unix.EADDRNOTAVAIL), connecting, "could not check: no address or port to connect from"},
