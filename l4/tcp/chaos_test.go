@@ -55,6 +55,7 @@ var chaosSources = []string{"127.0.0.1", "127.0.0.2", "127.1.0.3"}
 
 func chaos(t *testing.T, seed uint64) {
 	const workers, each = 16, 200
+	refuses := refusing(t) // has a descriptor, too
 	files := openFiles(t)
 	var mu sync.Mutex
 	dice := rand.New(rand.NewPCG(seed, 1))
@@ -70,7 +71,7 @@ func chaos(t *testing.T, seed uint64) {
 		backends = append(backends, b)
 		addrs = append(addrs, b.addr)
 	}
-	addrs = append(addrs, refusing(t))
+	addrs = append(addrs, refuses)
 	o := rigOptions{loops: 2, attempts: 2, timeout: 100 * time.Millisecond, max: 10}
 	r := newRig(t, o, addrs...)
 
