@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,8 +26,10 @@ type Running struct {
 	Listeners []*Listener    // by name
 	Clusters  []*l4.Cluster  // by name
 	Plans     []monitor.Plan // of the clusters, in their order
+	Renewed   []string       // clusters configured as before, whose health.tls files Reload has found to be others
 
 	options Options
+	files   []digest // that the Plans' checks were made from, in the same order
 }
 
 // Listener is one listener: what sees it through all changes, and what it does now.
@@ -72,16 +75,29 @@ func First(s *config.Snapshot, o Options) (*Running, error) {
 }
 
 // Next returns what is to run instead of r. r stays as it is. An error names the listener or cluster; a Snapshot
-// from config.Parse gives none.
-func (r *Running) Next(s *config.Snapshot) (*Running, error) {
-	next := &Running{Snapshot: s, options: r.options}
+// from config.Parse gives none, unless a file of health.tls can't be had. Those that have been read before aren't read again.
+func (r *Running) Next(s *config.Snapshot) (*Running, error) { return r.next(s, false) }
+
+// Reload is Next, and reads the files of health.tls again: where they are others than they were, the checks are.
+func (r *Running) Reload(s *config.Snapshot) (*Running, error) { return r.next(s, true) }
+
+func (r *Running) next(s *config.Snapshot, reread bool) (*Running, error) {
+	next := &Running{
+		Snapshot: s, options: r.options,
+		Clusters: make([]*l4.Cluster, 0, len(s.Clusters)), Plans: make([]monitor.Plan, 0, len(s.Clusters)), files: make([]digest, 0, len(s.Clusters)),
+	}
 	for i := range s.Clusters {
-		c, plan, err := r.cluster(&s.Clusters[i])
+		c := &s.Clusters[i]
+		w, renewed, err := r.cluster(c, reread)
 		if err != nil {
-			return nil, fmt.Errorf("cluster %q: %w", s.Clusters[i].Name, err)
+			return nil, fmt.Errorf("cluster %q: %w", c.Name, err)
 		}
-		next.Clusters = append(next.Clusters, c)
-		next.Plans = append(next.Plans, *plan)
+		next.Clusters = append(next.Clusters, w.plan.Cluster)
+		next.Plans = append(next.Plans, w.plan)
+		next.files = append(next.files, w.files)
+		if renewed {
+			next.Renewed = append(next.Renewed, c.Name)
+		}
 	}
 	for i := range s.Listeners {
 		l, err := r.listener(next, &s.Listeners[i])
@@ -95,38 +111,24 @@ func (r *Running) Next(s *config.Snapshot) (*Running, error) {
 
 // Listener returns the listener of this name, nil when there is none.
 func (r *Running) Listener(name string) *Listener {
-	return byName(r.Listeners, name, func(l *Listener) string { return l.Name })
+	i, ok := slices.BinarySearchFunc(r.Listeners, name, func(l *Listener, name string) int { return cmp.Compare(l.Name, name) })
+	if !ok {
+		return nil
+	}
+	return r.Listeners[i]
 }
 
 // Cluster returns the cluster of this name, nil when there is none.
 func (r *Running) Cluster(name string) *l4.Cluster {
-	return byName(r.Clusters, name, func(c *l4.Cluster) string { return c.Name })
-}
-
-// plan returns the plan of the cluster of this name, nil when there is none.
-func (r *Running) plan(name string) *monitor.Plan {
-	for i, c := range r.Clusters {
-		if c.Name == name {
-			return &r.Plans[i]
-		}
+	if i, ok := r.find(name); ok {
+		return r.Clusters[i]
 	}
 	return nil
 }
 
-func byName[T any](sorted []*T, name string, of func(*T) string) *T {
-	i, ok := slices.BinarySearchFunc(sorted, name, func(v *T, name string) int {
-		switch n := of(v); {
-		case n < name:
-			return -1
-		case n > name:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return nil
-	}
-	return sorted[i]
+// find returns the place of a cluster in Clusters, and in what goes with them.
+func (r *Running) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(r.Clusters, name, func(c *l4.Cluster, name string) int { return cmp.Compare(c.Name, name) })
 }
 
 // Leaving returns the endpoints whose sessions have to end when next takes the place of r: those that next doesn't

@@ -11,15 +11,45 @@ import (
 	"weir/lb"
 )
 
-// cluster returns the cluster that c describes, and what is to be watched of it: the present one when nothing changed, else its successor.
-func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, *monitor.Plan, error) {
-	old, was, oldPlan := r.Cluster(c.Name), r.Snapshot.Cluster(c.Name), r.plan(c.Name)
-	if old != nil && reflect.DeepEqual(was, c) {
-		return old, oldPlan, nil
+// watched is a cluster, and what is to be watched of it.
+type watched struct {
+	config *config.Cluster
+	plan   monitor.Plan
+	files  digest // that its check was made from
+}
+
+// watched returns what there is of a cluster; all zero when it isn't there.
+func (r *Running) watched(name string) (w watched) {
+	if i, ok := r.find(name); ok {
+		w = watched{&r.Snapshot.Clusters[i], r.Plans[i], r.files[i]}
 	}
+	return w
+}
+
+// cluster returns the cluster that c describes: the present one when nothing changed, else its successor. renewed says that nothing but the files of its
+// checks did.
+func (r *Running) cluster(c *config.Cluster, reread bool) (next watched, renewed bool, err error) {
+	was := r.watched(c.Name)
+	check, files, err := checkOf(c, &was, reread)
+	if err != nil {
+		return next, false, fmt.Errorf("health: %w", err)
+	}
+	if was.config != nil && reflect.DeepEqual(was.config, c) {
+		next = was
+		next.config, next.plan.Check, next.files = c, check, files
+		return next, check != was.plan.Check, nil
+	}
+	next = watched{config: c, files: files}
+	next.plan, err = r.successor(c, was.plan.Cluster)
+	next.plan.Check = check
+	return next, false, err
+}
+
+// successor returns the plan of the cluster that c describes, but for its check; old is what there is of this name, nil = nothing.
+func (r *Running) successor(c *config.Cluster, old *l4.Cluster) (p monitor.Plan, err error) {
 	options, err := balancing(c, r.options.Seed)
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
 	known := make(map[netip.AddrPort]*l4.Endpoint)
 	if old != nil {
@@ -37,7 +67,7 @@ func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, *monitor.Plan, error)
 		}
 		state, err := lb.ParseState(string(e.State))
 		if err != nil {
-			return nil, nil, fmt.Errorf("endpoint %s: %w", e.Address, err)
+			return p, fmt.Errorf("endpoint %s: %w", e.Address, err)
 		}
 		endpoints[i] = endpoint
 		members[i] = lb.Member{
@@ -51,7 +81,7 @@ func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, *monitor.Plan, error)
 		set, err = lb.NewSet(options, known)
 	}
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
 	var next *l4.Cluster
 	if old != nil {
@@ -61,8 +91,7 @@ func (r *Running) cluster(c *config.Cluster) (*l4.Cluster, *monitor.Plan, error)
 	}
 	next.HashOn, next.ConnectTimeout, next.Attempts = hashOn(c.HashOn), c.ConnectTimeout, max(1, c.ConnectAttempts)
 	next.KeepFlows, next.Limits = c.Health.OnDown == config.Keep, limits(&c.Limits)
-	watch, err := plan(c, next, options, members, oldPlan, was)
-	return next, watch, err
+	return plan(c, next, options, members), nil
 }
 
 func balancing(c *config.Cluster, seed uint64) (lb.Options, error) {

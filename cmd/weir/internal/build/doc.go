@@ -3,7 +3,9 @@
 //
 // Next makes the successor of what runs now and changes nothing of it, so that a step that fails later can throw the successor
 // away. What kept its name keeps its identity: a listener its *l4.Listener, a cluster its counters and the place of its round-robin
-// cursor, an address of a cluster its *l4.Endpoint. What did not change at all is the same pointer as before.
+// cursor, an address of a cluster its *l4.Endpoint. What did not change at all is the same pointer as before. Files that the
+// configuration names (health.tls) are part of it: Reload reads them again, and only other contents make another check. Next, for endpoints that were
+// discovered, leaves them alone.
 //
-// Owner of its state: nobody; a Running is immutable once made. Layer: cmd/weir; it imports config, l4, l4/tcp, l4/udp, l4/flow, lb and eventloop.
+// Owner of its state: nobody; a Running is immutable once made. Layer: cmd/weir; it imports config, l4 and what is below it, lb and eventloop.
 package build

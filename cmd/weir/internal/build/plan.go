@@ -1,10 +1,7 @@
 package build
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"os"
 	"reflect"
 	"time"
 
@@ -18,23 +15,11 @@ import (
 	"weir/lb/outlier"
 )
 
-// plan returns what is to be watched of a cluster; what has not changed keeps its identity, so that the checks go on. old is the plan of the cluster of
-// this name, was what it was made from; both nil when there is none.
-func plan(c *config.Cluster, cluster *l4.Cluster, o lb.Options, members []lb.Member, old *monitor.Plan, was *config.Cluster) (*monitor.Plan, error) {
-	p := &monitor.Plan{
+// plan returns what is to be watched of a cluster, but for its check.
+func plan(c *config.Cluster, cluster *l4.Cluster, o lb.Options, members []lb.Member) monitor.Plan {
+	p := monitor.Plan{
 		Cluster: cluster, Options: o, Members: members,
 		Track: c.Health.Track, SlowStart: c.SlowStart, Close: c.Health.OnDown == config.Close,
-	}
-	switch {
-	case c.Health.Type == config.HealthOff:
-	case old != nil && old.Check != nil && reflect.DeepEqual(was.Health, c.Health):
-		p.Check = old.Check
-	default:
-		check, err := check(&c.Health)
-		if err != nil {
-			return nil, fmt.Errorf("health: %w", err)
-		}
-		p.Check = check
 	}
 	if c.Outlier.On {
 		p.Outlier = &outlier.Rules{
@@ -46,11 +31,36 @@ func plan(c *config.Cluster, cluster *l4.Cluster, o lb.Options, members []lb.Mem
 			MaxEjected:  c.Outlier.MaxEjected,
 		}
 	}
-	return p, nil
+	return p
+}
+
+// checkOf returns how the endpoints of a cluster are to be checked, nil = not at all, and what that was made from. What has not changed keeps its
+// identity, so that the checks go on. Files that were read before are looked at only if they are to be read again.
+func checkOf(c *config.Cluster, was *watched, reread bool) (*monitor.Check, digest, error) {
+	if c.Health.Type == config.HealthOff {
+		return nil, digest{}, nil
+	}
+	same := was.plan.Check != nil && reflect.DeepEqual(was.config.Health, c.Health)
+	if same && !(reread && c.Health.TLS.On) {
+		return was.plan.Check, was.files, nil
+	}
+	var files tlsFiles
+	if c.Health.TLS.On {
+		var err error
+		if files, err = readTLS(&c.Health.TLS); err != nil {
+			return nil, digest{}, fmt.Errorf("tls: %w", err)
+		}
+	}
+	sum := files.digest()
+	if same && sum == was.files {
+		return was.plan.Check, was.files, nil
+	}
+	made, err := check(&c.Health, &files)
+	return made, sum, err
 }
 
 // check returns how the endpoints of a cluster are checked.
-func check(h *config.Health) (*monitor.Check, error) {
+func check(h *config.Health, files *tlsFiles) (*monitor.Check, error) {
 	kind, err := probe.ParseType(string(h.Type))
 	if err != nil {
 		return nil, err
@@ -63,7 +73,7 @@ func check(h *config.Health) (*monitor.Check, error) {
 		o.Status = append(o.Status, probe.StatusRange{From: s.From, To: s.To})
 	}
 	if h.TLS.On {
-		if o.TLS, err = clientTLS(&h.TLS); err != nil {
+		if o.TLS, err = clientTLS(&h.TLS, files); err != nil {
 			return nil, fmt.Errorf("tls: %w", err)
 		}
 	}
@@ -73,29 +83,6 @@ func check(h *config.Health) (*monitor.Check, error) {
 	}
 	c.Check, err = probe.New(o)
 	return c, err
-}
-
-// clientTLS reads the files of a client's TLS.
-func clientTLS(t *config.HealthTLS) (*tls.Config, error) {
-	c := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: !t.Verify, MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca: %s has no certificate in PEM", t.CA)
-		}
-	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("cert: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
 
 // overlay puts what is known of the endpoints over the members as they are configured.
