@@ -73,8 +73,10 @@ func newRig(t testing.TB, o rigOptions, addrs ...string) *rig {
 		t.Fatal(err)
 	}
 	r.addr = at.String()
+	began := time.Now()
+	clock := func() int64 { return int64(time.Since(began)) } // of all loops, as rates need it
 	for id := range o.loops {
-		loop, err := eventloop.New(eventloop.Options{Ring: o.ring})
+		loop, err := eventloop.New(eventloop.Options{Ring: o.ring, Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -149,7 +149,7 @@ func (p *Proxy) move(id flow.ID, f *state) (l4.Drop, bool) {
 				p.request.Tried.Add(i)
 			}
 		}
-		verdict := l4.Picked
+		var verdict l4.Verdict
 		if c.Places == f.cluster.Places {
 			m, verdict = c.PickToMove(&p.request)
 		} else {

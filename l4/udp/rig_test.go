@@ -83,8 +83,10 @@ func newRig(t testing.TB, o rigOptions, addrs ...netip.AddrPort) *rig {
 		t.Fatal(err)
 	}
 	r.addr = at
+	began := time.Now()
+	clock := func() int64 { return int64(time.Since(began)) } // of all loops, as rates need it
 	for id := range o.loops {
-		loop, err := eventloop.New(eventloop.Options{Ring: o.ring})
+		loop, err := eventloop.New(eventloop.Options{Ring: o.ring, Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
