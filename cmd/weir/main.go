@@ -61,10 +61,10 @@ func execute(args []string, stdout, stderr io.Writer) int {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
-		Short: "A TCP load balancer whose configuration changes in place",
-		Long: `weir accepts TCP connections and balances them over the endpoints of clusters. One process, one
-TOML file; a change of the file is taken up in place, without a second process and without
-losing a connection.`,
+		Short: "A TCP and UDP load balancer whose configuration changes in place",
+		Long: `weir takes TCP connections and UDP flows and balances them over the endpoints of clusters. One
+process, one TOML file; a change of the file is taken up in place, without a second process and
+without losing a connection.`,
 		Example: `  weir demo                        # try it: three backends and a balancer in one process
   weir check -c weir.toml          # is the configuration right?
   weir run -c weir.toml            # run it; kill -HUP to read it again, kill -TERM to drain`,

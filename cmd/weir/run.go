@@ -15,7 +15,8 @@ The configuration is the file with --set and --config-toml merged over it in the
 command line. The file may be left out when one of the others is given.
 
 Signals:
-  SIGHUP            read the file again and change in place; what is wrong is logged and changes nothing
+  SIGHUP            read the file again, and those of health.tls, and change in place; what is wrong is
+                    logged and changes nothing
   SIGTERM, SIGINT   stop accepting, end the sessions gradually over process.drain_timeout, exit 0;
                     a second one ends the sessions that are left and exits 1`,
 		Example: `  weir run -c weir.toml
@@ -41,8 +42,11 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [-c FILE] [--set KEY=VALUE]... [--config-toml TEXT]...",
 		Short: "Say what is wrong with a configuration",
-		Long: `Check reads and validates a configuration as run would, opens nothing, and prints every error on a
-line of its own. It exits 0 when there is none and 2 otherwise.`,
+		Long: `Check reads and validates a configuration as run would, and prints every error on a line of its
+own. It exits 0 when there is none and 2 otherwise.
+
+It opens no address and no file but the configuration's, and asks no DNS: that a file which the
+configuration names is missing, or an address is in use, run says.`,
 		Example: `  weir check -c weir.toml
   weir check -c weir.toml --set process.loops=2`,
 		DisableFlagsInUseLine: true,

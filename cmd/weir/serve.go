@@ -20,58 +20,126 @@ type service struct {
 	started func(*control.Control) // called once it runs; may be nil
 }
 
+// server is a service under way. What may take long, the first answers of discovery above all, goes on beside its goroutine, which attends to signals.
+type server struct {
+	service
+	out     *logs
+	log     *slog.Logger
+	signals chan os.Signal
+	again   bool // SIGHUP came while the configuration was being taken up
+}
+
 // serve runs the service until a signal ends it.
 func serve(s service) error {
 	snapshot, err := s.load()
 	if err != nil {
 		return err
 	}
+	sv := &server{service: s, out: newLogs(s.stderr, snapshot.Process), signals: make(chan os.Signal, 4)}
+	sv.log = slog.New(sv.out)
 	// Before anything listens: a signal in between must not kill the process the hard way.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+	signal.Notify(sv.signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(sv.signals)
 
-	out := newLogs(s.stderr, snapshot.Process)
-	log := slog.New(out)
-	c, err := control.New(control.Options{Snapshot: snapshot, Log: log, Version: thisVersion().Version})
+	c, err := sv.begin(snapshot)
 	if err != nil {
 		return failure{err}
 	}
+	if c == nil {
+		return nil
+	}
 	v := thisVersion()
-	log.Info("weir runs", "version", v.Version, "loops", len(c.View().Loops), "max_connections", c.View().Shared.Max())
+	sv.log.Info("weir runs", "version", v.Version, "loops", len(c.View().Loops), "max_connections", c.View().Shared.Max())
 	if s.started != nil {
 		s.started(c)
 	}
+	return sv.attend(c)
+}
+
+// begin starts what the snapshot says. Without an error nil means that a signal has ended it before it ran.
+func (sv *server) begin(snapshot *config.Snapshot) (*control.Control, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var c *control.Control
+	var err error
+	begun := make(chan struct{})
+	go func() {
+		c, err = control.New(ctx, control.Options{Snapshot: snapshot, Log: sv.log, Version: thisVersion().Version})
+		close(begun)
+	}()
 	for {
+		select {
+		case <-begun:
+			return c, err
+		case sig := <-sv.signals:
+			if sig == syscall.SIGHUP {
+				sv.again = true
+				continue
+			}
+			sv.log.Info("signal", "signal", sig.String())
+			cancel()
+			<-begun
+			if err == nil {
+				return nil, end(c, sv.log, sv.signals)
+			}
+			if errors.Is(err, context.Canceled) {
+				sv.log.Info("ended before it ran")
+				return nil, nil
+			}
+			return nil, err
+		}
+	}
+}
+
+// attend does what signals say, until one of them ends it.
+func (sv *server) attend(c *control.Control) error {
+	var reloaded chan struct{} // closed when the reload under way is done; nil = none is
+	for {
+		if sv.again && reloaded == nil {
+			sv.again, reloaded = false, make(chan struct{})
+			go func(done chan<- struct{}) {
+				sv.reload(c)
+				close(done)
+			}(reloaded)
+		}
 		select {
 		case err := <-c.Failed():
 			return failure{err}
-		case sig := <-signals:
+		case <-reloaded:
+			reloaded = nil
+		case sig := <-sv.signals:
 			if sig != syscall.SIGHUP {
-				log.Info("signal", "signal", sig.String())
-				return end(c, log, signals)
+				sv.log.Info("signal", "signal", sig.String())
+				return end(c, sv.log, sv.signals)
 			}
-			reload(c, s.load, out, log)
+			sv.again = true
 		}
 	}
 }
 
 // reload takes up what load gives now. What fails is logged, one line for each error, and changes nothing.
-func reload(c *control.Control, load func() (*config.Snapshot, error), out *logs, log *slog.Logger) {
-	snapshot, err := load()
+func (sv *server) reload(c *control.Control) {
+	snapshot, err := sv.load()
 	if err != nil {
 		c.Refuse(err)
-	} else if err = c.Apply(snapshot); err == nil {
-		out.configure(snapshot.Process)
-		return
+	} else {
+		err = c.Apply(snapshot)
 	}
 	var bad config.Errors
-	if !errors.As(err, &bad) {
-		log.Error("configuration refused", "error", err)
-		return
-	}
-	for _, e := range bad {
-		log.Error("configuration refused", "error", e.Error())
+	switch {
+	case err == nil:
+		sv.out.configure(snapshot.Process)
+	case errors.Is(err, control.ErrDraining):
+		sv.log.Warn("configuration not taken up", "error", err)
+	case control.InPart(err):
+		sv.out.configure(snapshot.Process)
+		sv.log.Error("configuration applied in part, trying again", "error", err)
+	case errors.As(err, &bad):
+		for _, e := range bad {
+			sv.log.Error("configuration refused", "error", e.Error())
+		}
+	default:
+		sv.log.Error("configuration refused", "error", err)
 	}
 }
 
@@ -93,10 +161,12 @@ func end(c *control.Control, log *slog.Logger, signals <-chan os.Signal) error {
 			}
 			return err
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				err = failure{errEnded}
-				cancel()
+			if sig == syscall.SIGHUP {
+				log.Warn("configuration not taken up", "error", control.ErrDraining)
+				continue
 			}
+			err = failure{errEnded}
+			cancel()
 		}
 	}
 }

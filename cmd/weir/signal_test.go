@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"weir/cmd/weir/internal/echotest"
 )
@@ -96,10 +97,94 @@ func TestTerminateWaitsForSessions(t *testing.T) {
 	if err := echo(c); err != nil {
 		t.Errorf("the session did not go on: %v", err)
 	}
-	p.signal(syscall.SIGHUP) // ignored now
+	p.signal(syscall.SIGHUP)
+	p.says(`level=WARN msg="configuration not taken up" error="weir is shutting down"`)
 	_ = c.Close()
 	p.ends(0)
 	p.says("msg=drained")
+}
+
+// slow is a configuration whose endpoints are asked of a DNS server that says nothing, and a channel that is closed when it was asked.
+func slow(t *testing.T) (text string, asked <-chan struct{}) {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	came := make(chan struct{})
+	go func() {
+		if _, _, err := server.ReadFrom(make([]byte, 1)); err == nil {
+			close(came)
+		}
+	}()
+	return fmt.Sprintf("\n[listeners.slow]\nbind = '127.0.0.1:0'\ncluster = 'slow'\n[clusters.slow]\ndiscover = { dns = 'slow.internal:80', servers = [%q] }\n",
+		server.LocalAddr()), came
+}
+
+func (p *process) wait(what string, c <-chan struct{}) {
+	p.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		p.t.Fatalf("%s: not within %s", what, patience)
+	}
+}
+
+// A signal ends weir also while it waits for first answers of DNS.
+func TestTerminateBeforeItRuns(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		text, asked := slow(t)
+		p := weir(t, "run", "--config-toml", text)
+		p.wait("it asks", asked)
+		p.signal(syscall.SIGHUP) // comes to nothing
+		p.signal(s)
+		p.ends(0)
+		p.says(`msg="ended before it ran"`)
+		if log := p.log(); strings.Contains(log, "listening") || strings.Contains(log, "level=WARN") {
+			t.Errorf("it said:\n%s", log)
+		}
+	}
+}
+
+// What SIGHUP says before it runs is done then.
+func TestReloadBeforeItRuns(t *testing.T) {
+	text, asked := slow(t)
+	p := weir(t, "run", "--config-toml", text)
+	p.wait("it asks", asked)
+	p.signal(syscall.SIGHUP)
+	p.says(`msg="weir runs"`)
+	p.says(`msg="no endpoints discovered yet" cluster=slow$`)
+	p.says(`msg="configuration read again, nothing changed"`)
+	p.terminate()
+}
+
+// A change that waits for first answers of DNS doesn't keep weir from ending, nor another change from being taken up after it.
+func TestSignalsWhileAChangeWaits(t *testing.T) {
+	backend := echotest.Serve(t, "")
+	file := filepath.Join(t.TempDir(), "weir.toml")
+	write(t, file, proxied, "10s", backend)
+	p := weir(t, "run", "-c", file)
+	web := p.at("web")
+	for _, last := range []bool{false, true} {
+		text, asked := slow(t)
+		write(t, file, proxied+text, "10s", backend)
+		p.signal(syscall.SIGHUP)
+		p.wait("it asks", asked)
+		session(t, web)
+		if last {
+			break
+		}
+		write(t, file, proxied, "9s", backend)
+		p.signal(syscall.SIGHUP)
+		p.says(`msg="configuration applied" .*listeners_added=\[slow\]`)
+		p.says(`msg="configuration applied" .*listeners_removed=\[slow\]`)
+	}
+	p.signal(syscall.SIGTERM)
+	p.says("msg=draining")
+	p.says(`level=WARN msg="configuration not taken up" error="weir is shutting down"`)
+	p.signal(syscall.SIGTERM)
+	p.ends(1)
 }
 
 func TestDrainEndsSessionsInTime(t *testing.T) {

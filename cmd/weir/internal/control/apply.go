@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -11,23 +12,43 @@ import (
 	"weir/l4"
 )
 
-// Apply makes the process run another configuration. An error means that nothing has changed.
-func (c *Control) Apply(s *config.Snapshot) error {
+// inPart is the error of a change that holds, though not all of it could be done. It is tried again once a second until it is done.
+type inPart struct{ error }
+
+func (e inPart) Error() string { return "applied in part: " + e.error.Error() }
+func (e inPart) Unwrap() error { return e.error }
+
+// InPart reports whether an error of Apply says that the configuration runs, though not all of it yet.
+func InPart(err error) bool {
+	var part inPart
+	return errors.As(err, &part)
+}
+
+// Apply makes the process run another configuration. An error means that nothing has changed, save one that is InPart. It waits up to three seconds for
+// the first answers of discovery, and while it does, Shutdown may be called; then the error is ErrDraining.
+func (c *Control) Apply(s *config.Snapshot) error { return c.change(context.Background(), s) }
+
+// change is Apply. ctx bounds the wait.
+func (c *Control) change(ctx context.Context, s *config.Snapshot) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	c.look(s)
+	if err := c.look(ctx, s); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.draining {
+		c.seek(c.configured)
 		return ErrDraining
 	}
 	first := c.view.Load() == nil
 	change := config.Diff(c.configured, s)
-	err := c.apply(c.withFound(s))
-	if err != nil {
-		c.resolver.Set(discovers(c.configured))
-	} else {
+	err := c.apply(c.withFound(s), true)
+	if err == nil || InPart(err) {
 		c.configured = s
+		c.warnUnknown()
+	} else {
+		c.seek(c.configured)
 	}
 	if first {
 		if err == nil {
@@ -62,9 +83,13 @@ func (c *Control) note(err error) {
 	c.reloads.Applied++
 }
 
-// apply opens all that can fail, and then hands over.
-func (c *Control) apply(s *config.Snapshot) error {
-	next, err := c.running.Next(s)
+// apply opens all that can fail, and then hands over. reload has the files that the configuration names read again. With the mutex held.
+func (c *Control) apply(s *config.Snapshot, reload bool) error {
+	translate := c.running.Next
+	if reload {
+		translate = c.running.Reload
+	}
+	next, err := translate(s)
 	if err != nil {
 		return err
 	}
@@ -98,15 +123,17 @@ func (c *Control) apply(s *config.Snapshot) error {
 		// A loop closes what was given up at the end of its turn; this waits for the next one.
 		_ = on.Loop.Do(func() {})
 	}
+	c.behind = false
 	if err := errors.Join(failed...); err != nil {
 		// The kernel has no memory for a registration, or a loop has ended. The proxy has closed what it could not use, so
-		// that those descriptors are nobody's; the next change opens them again.
+		// that those descriptors are nobody's; they are opened again with the next try.
 		for _, l := range plan.listen {
 			for _, key := range keys(l.Listener) {
 				delete(c.sockets, key)
 			}
 		}
-		return fmt.Errorf("applied in part: %w", err)
+		c.behind = true
+		return inPart{err}
 	}
 	return nil
 }

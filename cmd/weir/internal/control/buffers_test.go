@@ -73,7 +73,7 @@ endpoints = ["127.0.0.1:1"]`, udp)}})
 		return s
 	}
 	var log bytes.Buffer
-	c, err := New(Options{Snapshot: parse(`receive_buffer = "64KiB", send_buffer = "96KiB"`), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := New(context.Background(), Options{Snapshot: parse(`receive_buffer = "64KiB", send_buffer = "96KiB"`), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

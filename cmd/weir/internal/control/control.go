@@ -47,14 +47,20 @@ type Control struct {
 	monitor  *monitor.Monitor
 	resolver *resolve.Resolver
 	overload overload
-	done     chan struct{} // closed when the loops have stopped
+	quit     chan struct{}  // closed when it begins to stop
+	watchers sync.WaitGroup // those that look at the loops until then
+	done     chan struct{}  // closed when the loops have stopped
 
 	view atomic.Pointer[stats.View]
 
 	changing sync.Mutex // held for the whole of Apply, before mu
 
 	mu         sync.Mutex
-	configured *config.Snapshot // what was applied last; running has the endpoints that were discovered as well
+	configured *config.Snapshot           // what was applied last; running has the endpoints that were discovered as well
+	sought     map[string]config.Discover // what the resolver looks for: of the configuration that is being applied, from its first moment on
+	behind     bool                       // running isn't what it is to be: watch tries again
+	behindWhy  string                     // which was logged
+	mostUnmet  int64                      // the process.max_connections for which there are too few descriptors, which was logged; 0 = there are enough
 	running    *build.Running
 	sockets    sockets
 	// drained are the UDP ports that listeners have given up, and until when flows may keep them.
@@ -69,8 +75,20 @@ type Control struct {
 // ErrDraining says that a change came after the end had begun.
 var ErrDraining = errors.New("weir is shutting down")
 
-// New starts the loops and applies the first configuration. On an error nothing runs.
-func New(o Options) (*Control, error) {
+// New starts the loops and applies the first configuration. On an error nothing runs. The error is that of ctx if it ends before discovery has had its
+// first answers, for which New waits three seconds at most.
+func New(ctx context.Context, o Options) (*Control, error) {
+	c, err := begin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	c.watchers.Go(c.watch)
+	c.watchers.Go(c.watchOverload)
+	return c, nil
+}
+
+// begin is New without what goes on looking.
+func begin(ctx context.Context, o Options) (*Control, error) {
 	if o.Seed == 0 {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -81,21 +99,21 @@ func New(o Options) (*Control, error) {
 		return nil, err
 	}
 	n := loopCount(o.Snapshot.Process.Loops, cpus, quota)
+	running, err := build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed})
+	if err != nil {
+		return nil, err
+	}
 	c := &Control{
-		log: o.Log, version: o.Version, started: time.Now(), files: raiseFiles(),
-		failed: make(chan error, n), done: make(chan struct{}),
+		log: o.Log, version: o.Version, started: time.Now(), files: raiseFiles(), shared: l4.NewShared(n, 0),
+		failed: make(chan error, n), quit: make(chan struct{}), done: make(chan struct{}),
+		configured: new(config.Snapshot), running: running,
 		sockets: sockets{}, drained: map[uint16]time.Time{}, bound: map[string][]netip.AddrPort{},
 	}
 	setMaxProcs(n)
 	c.overload.memory = findMemory(os.DirFS("/"))
-	setMemoryLimit(c.overload.memory)
-	c.configured = new(config.Snapshot)
+	c.overload.setMemoryLimit(c.overload.memory.limit())
 	c.monitor = monitor.New(monitor.Options{Log: o.Log, Seed: o.Seed, Probes: c.files.probes(), Down: c.endpointDown})
 	c.resolver = resolve.New(resolve.Options{Log: o.Log, Seed: o.Seed, Found: c.found})
-	if c.running, err = build.First(new(config.Snapshot), build.Options{Loops: n, Seed: o.Seed}); err != nil {
-		return nil, err
-	}
-	c.shared = l4.NewShared(n, 0)
 	for i := range n {
 		if err := c.addLoop(i, n, cpus, o); err != nil {
 			c.stop()
@@ -107,12 +125,11 @@ func New(o Options) (*Control, error) {
 	for i := range c.loops {
 		go c.run(i)
 	}
-	if err := c.Apply(o.Snapshot); err != nil {
+	if err := c.change(ctx, o.Snapshot); err != nil {
 		c.stop()
 		return nil, err
 	}
-	go c.watch()
-	go c.watchOverload()
+	c.weigh(c.pressure())
 	return c, nil
 }
 
@@ -145,11 +162,11 @@ func (c *Control) Failed() <-chan error { return c.failed }
 // View returns the present picture of what runs.
 func (c *Control) View() *stats.View { return c.view.Load() }
 
-// Snapshot returns the configuration that runs.
+// Snapshot returns the configuration that was applied last. Endpoints that were discovered aren't in it; the View has them.
 func (c *Control) Snapshot() *config.Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.running.Snapshot
+	return c.configured
 }
 
 // publish makes a new View. With the mutex held.
@@ -201,9 +218,6 @@ func (c *Control) Shutdown(ctx context.Context) {
 		c.drain(0)
 	}
 	c.stop()
-	if c.admin != nil {
-		c.closeAdmin(c.admin)
-	}
 }
 
 func (c *Control) drain(over time.Duration) {
@@ -228,10 +242,16 @@ func (c *Control) endpointDown(e *l4.Endpoint, closeSessions bool) {
 	}
 }
 
-// stop ends what looks after the endpoints, and the loops.
+// stop ends all there is, whatever New has come to: what looks after the endpoints and the loops first, since it posts to them, the administrative side
+// last. Without the mutex.
 func (c *Control) stop() {
+	c.mu.Lock()
+	c.draining = true // nothing is taken up any more
+	c.mu.Unlock()
+	close(c.quit)
 	c.resolver.Close()
 	c.monitor.Close()
+	c.watchers.Wait()
 	for _, l := range c.loops {
 		l.Loop.Stop()
 	}
@@ -242,4 +262,7 @@ func (c *Control) stop() {
 		l.Loop.Destroy()
 	}
 	close(c.done)
+	if c.admin != nil {
+		c.closeAdmin(c.admin)
+	}
 }

@@ -28,7 +28,7 @@ endpoints = ["127.0.0.1:80"]`}})
 		fmt.Println(err)
 		return
 	}
-	c, err := control.New(control.Options{Snapshot: snapshot, Log: slog.New(slog.DiscardHandler)})
+	c, err := control.New(context.Background(), control.Options{Snapshot: snapshot, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -156,7 +156,7 @@ cluster = "web"`, "127.0.0.1:0", b, taken.Addr())
 func TestPortOfAnotherIsNotShared(t *testing.T) {
 	a := echotest.Serve(t, "A")
 	r := start(t, parse(t, one, "127.0.0.1:0", a))
-	_, err := control.New(control.Options{Snapshot: parse(t, one, r.at("web"), a), Log: slog.New(slog.DiscardHandler)})
+	_, err := control.New(context.Background(), control.Options{Snapshot: parse(t, one, r.at("web"), a), Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("error: %v", err)
 	}

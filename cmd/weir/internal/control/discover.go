@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -26,22 +25,29 @@ func discovers(s *config.Snapshot) map[string]config.Discover {
 	return all
 }
 
-// look has the resolver look for what a configuration asks for, and waits for the first answers. Without the mutex.
-func (c *Control) look(s *config.Snapshot) {
-	wanted := discovers(s)
-	c.resolver.Set(wanted)
-	ctx, cancel := context.WithTimeout(context.Background(), firstAnswer)
-	defer cancel()
-	c.resolver.First(ctx)
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if _, ok := c.resolver.Known(name); !ok {
-			c.log.Warn("no endpoints discovered yet", "cluster", name)
-		}
-	}
+// seek has the resolver look for what a configuration asks for. With the mutex held.
+func (c *Control) seek(s *config.Snapshot) {
+	c.sought = discovers(s)
+	c.resolver.Set(c.sought)
 }
 
-// withFound returns the configuration with the endpoints that were discovered. Those that run stay where the resolver has just begun anew with what they
-// came from.
+// look is seek, and waits for the first answers. Without the mutex.
+func (c *Control) look(ctx context.Context, s *config.Snapshot) error {
+	c.mu.Lock()
+	if c.draining {
+		c.mu.Unlock()
+		return ErrDraining
+	}
+	c.seek(s)
+	c.mu.Unlock()
+	wait, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	c.resolver.First(wait)
+	return ctx.Err()
+}
+
+// withFound returns the configuration with the endpoints that were discovered. A cluster about which nothing is known keeps those that it has, wherever
+// they came from: whoever gives it another source wants it served until that one answers. With the mutex held.
 func (c *Control) withFound(s *config.Snapshot) *config.Snapshot {
 	if len(discovers(s)) == 0 {
 		return s
@@ -53,13 +59,41 @@ func (c *Control) withFound(s *config.Snapshot) *config.Snapshot {
 		if !cluster.Discover.On() {
 			continue
 		}
-		if found, ok := c.resolver.Known(cluster.Name); ok {
+		if found, ok := c.known(cluster); ok {
 			cluster.Endpoints = found
-		} else if old := c.running.Snapshot.Cluster(cluster.Name); old != nil && sameOrigin(&old.Discover, &cluster.Discover) {
+		} else if old := c.running.Snapshot.Cluster(cluster.Name); old != nil {
 			cluster.Endpoints = old.Endpoints
 		}
 	}
 	return &whole
+}
+
+// known returns what the resolver has found for a cluster as it is configured, and not as a change would have it that waits for its first answers. With the
+// mutex held.
+func (c *Control) known(cluster *config.Cluster) ([]config.Endpoint, bool) {
+	sought := c.sought[cluster.Name]
+	if !sameOrigin(&sought, &cluster.Discover) {
+		return nil, false
+	}
+	return c.resolver.Known(cluster.Name)
+}
+
+// warnUnknown names the clusters about which nothing is known. With the mutex held.
+func (c *Control) warnUnknown() {
+	for i := range c.configured.Clusters {
+		cluster := &c.configured.Clusters[i]
+		if !cluster.Discover.On() {
+			continue
+		}
+		if _, ok := c.known(cluster); ok {
+			continue
+		}
+		attrs := []any{"cluster", cluster.Name}
+		if has := c.running.Snapshot.Cluster(cluster.Name); has != nil && len(has.Endpoints) > 0 {
+			attrs = append(attrs, "keeping", len(has.Endpoints))
+		}
+		c.log.Warn("no endpoints discovered yet", attrs...)
+	}
 }
 
 func sameOrigin(a, b *config.Discover) bool {
@@ -77,10 +111,35 @@ func (c *Control) found(name string, _ []config.Endpoint) {
 	if now, next := c.running.Snapshot.Cluster(name), s.Cluster(name); now == nil || next == nil || reflect.DeepEqual(now, next) {
 		return
 	}
-	if err := c.apply(s); err != nil {
-		c.log.Error("endpoints not taken up", "cluster", name, "error", err)
+	c.take(s)
+}
+
+// catchUp tries again what could not be taken up, or only in part.
+func (c *Control) catchUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.behind && !c.draining {
+		c.take(c.withFound(c.configured))
 	}
+}
+
+// take applies the present configuration with other endpoints. With the mutex held.
+func (c *Control) take(s *config.Snapshot) {
+	err := c.apply(s, false)
+	c.behind = err != nil
 	c.publish()
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	switch {
+	case why == c.behindWhy:
+	case why != "":
+		c.log.Error("not all that was configured or discovered runs: trying again", "error", why)
+	default:
+		c.log.Info("all that was configured and discovered runs again")
+	}
+	c.behindWhy = why
 }
 
 // discovery tells how the discovery of a cluster is doing, for the View.

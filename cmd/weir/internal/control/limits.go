@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/config"
 	"weir/l4"
 )
 
@@ -50,16 +51,20 @@ func (f files) pipes(n int) int { return max(4, min(f.reserve()/4, 1024)/n) }
 // probes is the most health checks at once.
 func (f files) probes() int { return max(16, min(f.limit/20, 1024)) }
 
-// room is how many descriptors there are for sessions and flows beside so many listening sockets.
-func (f files) room(listening int) int64 {
-	return int64(max(l4.SessionDescriptors, f.limit-f.overhead-listening-f.reserve()))
+// room is how many descriptors there are for sessions and flows beside so many others: listening, of checks, of lookups.
+func (f files) room(others int) int64 {
+	return int64(max(l4.SessionDescriptors, f.limit-f.overhead-others-f.reserve()))
 }
+
+// lookups is the most sockets that discovery has open at once for so many clusters that ask DNS, so many of them for SRV records: two for a name, of
+// which resolve asks for eight at once for the targets of a service, and no more than 128 in all.
+func lookups(names, services int) int { return min(2*names+16*services, 128) }
 
 // limits are those of sessions and flows (0 = no limit) and of their descriptors for the configuration that runs, and how many each takes.
 func (c *Control) limits() (most, descriptors, each int64) {
-	listening := 0
+	others := 0
 	for _, s := range c.sockets {
-		listening += len(s.fds)
+		others += len(s.fds)
 	}
 	checked := 0
 	for i := range c.running.Plans {
@@ -67,14 +72,37 @@ func (c *Control) limits() (most, descriptors, each int64) {
 			checked += len(p.Members)
 		}
 	}
-	most, descriptors, each = c.running.Snapshot.Process.MaxConnections, c.files.room(listening+min(checked, c.files.probes())), l4.SessionDescriptors
+	names, services := 0, 0
+	for i := range c.running.Snapshot.Clusters {
+		switch d := &c.running.Snapshot.Clusters[i].Discover; {
+		case d.DNS == "":
+		case d.Mode == config.DiscoverSRV:
+			services++
+		default:
+			names++
+		}
+	}
+	others += min(checked, c.files.probes()) + lookups(names, services)
+	most, descriptors, each = c.running.Snapshot.Process.MaxConnections, c.files.room(others), l4.SessionDescriptors
 	if !c.running.AnyTCP() {
 		each = l4.FlowDescriptors
 	}
-	if most > descriptors/each {
-		c.log.Warn("process.max_connections is more than there are descriptors for", "want", most, "use", descriptors/each, "descriptors", c.files.limit)
-	}
+	c.sayUnmet(most, descriptors/each)
 	return most, descriptors, each
+}
+
+// sayUnmet says that there are fewer descriptors than process.max_connections asks for: once for each that is configured, and again when there were enough
+// in the meantime.
+func (c *Control) sayUnmet(most, room int64) {
+	if most <= room {
+		c.mostUnmet = 0
+		return
+	}
+	if most != c.mostUnmet {
+		c.log.Warn("process.max_connections is more than there are descriptors for: raise the limit of open files (RLIMIT_NOFILE)",
+			"want", most, "use", room, "descriptors", c.files.limit)
+	}
+	c.mostUnmet = most
 }
 
 // setMaxProcs gives each loop a processor of the Go scheduler and the rest of the process one more, unless the environment says otherwise.

@@ -30,22 +30,29 @@ type overload struct {
 	memory memory
 	now    atomic.Pointer[stats.Pressure]
 	times  [l4.NumStages]atomic.Uint64 // that a stage was entered from below
+	told   uint64                      // the limit of the cgroup that the runtime knows; 0 = none
 }
 
-// setMemoryLimit tells the runtime the limit of the process's cgroup, unless the environment has told it another.
-func setMemoryLimit(m memory) {
-	if limit := m.limit(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(goShare * float64(limit)))
+// setMemoryLimit tells the runtime the limit of the process's cgroup (0 = none) when it's another one, unless the environment has told it its own.
+func (o *overload) setMemoryLimit(limit uint64) {
+	if limit == o.told || os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	o.told = limit
+	if limit == 0 { // lifted
+		debug.SetMemoryLimit(math.MaxInt64)
+		return
+	}
+	debug.SetMemoryLimit(int64(goShare * float64(limit)))
 }
 
-// watchOverload looks at the pressure until the loops have stopped.
+// watchOverload looks at the pressure until the loops stop.
 func (c *Control) watchOverload() {
 	ticker := time.NewTicker(pressureEvery)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-c.done:
+		case <-c.quit:
 			return
 		case <-ticker.C:
 			c.weigh(c.pressure())
@@ -53,10 +60,12 @@ func (c *Control) watchOverload() {
 	}
 }
 
-// pressure measures.
+// pressure measures. A cgroup whose limit was changed meanwhile has the runtime's follow.
 func (c *Control) pressure() stats.Pressure {
 	p := stats.Pressure{Descriptors: c.shared.DescriptorShare()}
-	p.MemoryUsed, p.MemoryLimit = c.overload.memory.scarcest()
+	var least uint64
+	p.MemoryUsed, p.MemoryLimit, least = c.overload.memory.scarcest()
+	c.overload.setMemoryLimit(least)
 	if p.MemoryLimit > 0 {
 		p.Memory = float64(p.MemoryUsed) / float64(p.MemoryLimit)
 	}
@@ -108,7 +117,7 @@ func (c *Control) measured() stats.Pressure {
 // memory finds what bounds the process's memory: its cgroup, and the runtime's own limit (GOMEMLIMIT).
 type memory struct {
 	root fs.FS
-	dirs []string // of the cgroup and those above it, that have a limit
+	dirs []string // of the cgroup and those above it, whether they have a limit or may get one
 }
 
 // findMemory looks for the cgroups of the process, of version 2, or of version 1's memory controller.
@@ -119,7 +128,7 @@ func findMemory(root fs.FS) memory {
 		return m
 	}
 	note := func(dir string) {
-		if _, limit, err := m.group(dir); err == nil && limit > 0 && !slices.Contains(m.dirs, dir) {
+		if _, _, err := m.group(dir); err == nil && !slices.Contains(m.dirs, dir) {
 			m.dirs = append(m.dirs, dir)
 		}
 	}
@@ -160,31 +169,32 @@ func (m memory) group(dir string) (used, limit uint64, err error) {
 }
 
 // limit returns the least limit of the cgroups; 0 = none.
-func (m memory) limit() (least uint64) {
-	for _, dir := range m.dirs {
-		if _, limit, err := m.group(dir); err == nil && limit > 0 && (least == 0 || limit < least) {
-			least = limit
-		}
-	}
+func (m memory) limit() uint64 {
+	_, _, least := m.scarcest()
 	return least
 }
 
-// scarcest returns what is used of the limit that is nearest, and that limit; 0 = there is none.
-func (m memory) scarcest() (used, limit uint64) {
+// scarcest returns what is used of the limit that is nearest, and that limit; 0 = there is none. And the least limit of the cgroups; 0 = none.
+func (m memory) scarcest() (used, limit, least uint64) {
 	nearer := func(u, l uint64) {
 		if l > 0 && (limit == 0 || float64(u)/float64(l) > float64(used)/float64(limit)) {
 			used, limit = u, l
 		}
 	}
 	for _, dir := range m.dirs {
-		if u, l, err := m.group(dir); err == nil {
-			nearer(u, l)
+		u, l, err := m.group(dir)
+		if err != nil {
+			continue // it's gone, as after a move of the process
+		}
+		nearer(u, l)
+		if l > 0 && (least == 0 || l < least) {
+			least = l
 		}
 	}
 	if l := debug.SetMemoryLimit(-1); l < math.MaxInt64 {
 		nearer(goMemory(), uint64(l))
 	}
-	return used, limit
+	return used, limit, least
 }
 
 // goMemory returns the bytes that the runtime can't do without: all that it has mapped, save free and released spans and what in the heap is garbage.

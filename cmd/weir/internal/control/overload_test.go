@@ -58,7 +58,7 @@ func TestMemory(t *testing.T) {
 		}, 0, 0, 0},
 	} {
 		m := findMemory(c.root)
-		used, limit := m.scarcest()
+		used, limit, _ := m.scarcest()
 		if used != c.used || limit != c.limit || m.limit() != c.most {
 			t.Errorf("%s: %d of %d, least limit %d; want %d of %d, %d", c.name, used, limit, m.limit(), c.used, c.limit, c.most)
 		}
@@ -80,29 +80,43 @@ func TestGoMemory(t *testing.T) {
 	}
 	before := debug.SetMemoryLimit(1 << 40)
 	defer debug.SetMemoryLimit(before)
-	if used, limit := findMemory(fstest.MapFS{}).scarcest(); limit != 1<<40 || used == 0 {
+	if used, limit, _ := findMemory(fstest.MapFS{}).scarcest(); limit != 1<<40 || used == 0 {
 		t.Errorf("%d of %d", used, limit)
 	}
 }
 
+// The runtime's limit follows the cgroup's, unless the environment has set one.
 func TestSetMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
-	m := findMemory(fstest.MapFS{
+	most := &fstest.MapFile{Data: []byte("1000000000000\n")}
+	root := fstest.MapFS{
 		"proc/self/cgroup":             {Data: []byte("0::/\n")},
-		"sys/fs/cgroup/memory.current": {Data: []byte("1\n")}, "sys/fs/cgroup/memory.max": {Data: []byte("1000000000000\n")},
-	})
+		"sys/fs/cgroup/memory.current": {Data: []byte("1\n")}, "sys/fs/cgroup/memory.max": most,
+	}
+	c := &Control{shared: l4.NewShared(0, 0), overload: overload{memory: findMemory(root)}}
 	t.Setenv("GOMEMLIMIT", "1TiB")
-	setMemoryLimit(m)
+	c.pressure()
 	if now := debug.SetMemoryLimit(-1); now != before {
 		t.Errorf("with GOMEMLIMIT: %d, was %d", now, before)
 	}
 	t.Setenv("GOMEMLIMIT", "")
-	setMemoryLimit(m)
-	if now := debug.SetMemoryLimit(-1); now != 900_000_000_000 {
-		t.Errorf("without GOMEMLIMIT: %d", now)
+	for _, step := range []struct {
+		max  string
+		want int64
+	}{{"1000000000000", 900_000_000_000}, {"2000000000000", 1_800_000_000_000}, {"max", math.MaxInt64}, {"1000000000000", 900_000_000_000}} {
+		most.Data = []byte(step.max + "\n")
+		c.pressure()
+		if now := debug.SetMemoryLimit(-1); now != step.want {
+			t.Errorf("memory.max %s: %d, want %d", step.max, now, step.want)
+		}
 	}
-	debug.SetMemoryLimit(math.MaxInt64)
+	delete(root, "sys/fs/cgroup/memory.current")
+	delete(root, "sys/fs/cgroup/memory.max")
+	c.pressure() // lifts the runtime's own
+	if p := c.pressure(); p.MemoryLimit != 0 || p.Memory != 0 {
+		t.Errorf("without the files: %+v", p)
+	}
 }
 
 // The stages are decided, counted, logged and told to the loops.
@@ -112,7 +126,7 @@ func TestWeigh(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	c, err := New(Options{Snapshot: s, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := begin(context.Background(), Options{Snapshot: s, Log: slog.New(slog.NewTextHandler(&log, nil))}) // nobody else weighs
 	if err != nil {
 		t.Fatal(err)
 	}

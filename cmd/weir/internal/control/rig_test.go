@@ -61,7 +61,7 @@ func start(t testing.TB, s *config.Snapshot) *rig {
 	t.Helper()
 	r := &rig{t: t, log: new(journal)}
 	var err error
-	if r.Control, err = control.New(control.Options{Snapshot: s, Log: slog.New(slog.NewTextHandler(r.log, nil))}); err != nil {
+	if r.Control, err = control.New(context.Background(), control.Options{Snapshot: s, Log: slog.New(slog.NewTextHandler(r.log, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

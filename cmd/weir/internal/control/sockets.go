@@ -136,8 +136,8 @@ func (c *Control) usesPort(port uint16, datagrams bool) bool {
 	if datagrams && time.Now().Before(c.drained[port]) {
 		return true
 	}
-	for _, s := range c.sockets {
-		if s.at.Port() == port && s.options.Datagrams() == datagrams {
+	for _, l := range c.running.Listeners { // and not c.sockets, which lacks those that only some loops have
+		if (l.UDP != nil) == datagrams && slices.ContainsFunc(c.bound[l.Name], func(at netip.AddrPort) bool { return at.Port() == port }) {
 			return true
 		}
 	}

@@ -97,7 +97,7 @@ endpoints = ["127.0.0.1:1"]`}})
 		}
 		return s
 	}
-	c, err := New(Options{Snapshot: parse(`keepalive = "75s"`), Log: slog.New(slog.DiscardHandler)})
+	c, err := New(context.Background(), Options{Snapshot: parse(`keepalive = "75s"`), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +162,7 @@ cluster = "dns"`, "127.0.0.1:0", serveUDP(t, "B "), taken.LocalAddr())
 	dialUDP(t, r.at("dns")).answered(t, "x", "A x")
 
 	// Another weir of the same user would share the port by SO_REUSEPORT.
-	_, err = control.New(control.Options{Snapshot: parse(t, oneUDP, r.at("dns"), "127.0.0.1:1"), Log: slog.New(slog.DiscardHandler)})
+	_, err = control.New(context.Background(), control.Options{Snapshot: parse(t, oneUDP, r.at("dns"), "127.0.0.1:1"), Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("error: %v", err)
 	}

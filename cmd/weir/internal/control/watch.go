@@ -5,6 +5,7 @@ import (
 
 	"weir/cmd/weir/internal/stats"
 	"weir/config"
+	"weir/l4"
 )
 
 // watchEvery is how often the Control looks for what loops can't log themselves.
@@ -21,34 +22,32 @@ func pausesOf(l *stats.Listener) (p pauses) {
 	return p
 }
 
-// watch logs accept pauses, at most one line per listener and second, and refusals, until the loops have stopped.
+// watch logs accept pauses, at most one line per listener and second, and refusals, and tries again what failed, until the loops stop.
 func (c *Control) watch() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	seen, refused := map[string]pauses{}, refusals{}
+	seen, refused := map[*l4.Listener]pauses{}, refusals{}
 	for {
 		select {
-		case <-c.done:
+		case <-c.quit:
 			return
 		case <-ticker.C:
 			seen = c.logPauses(seen)
 			refused = c.logRefusals(c.View(), refused, time.Now())
+			c.catchUp()
 		}
 	}
 }
 
 // logPauses logs what came to seen since, and returns what has been seen now.
-func (c *Control) logPauses(seen map[string]pauses) map[string]pauses {
+func (c *Control) logPauses(seen map[*l4.Listener]pauses) map[*l4.Listener]pauses {
 	v := c.View()
-	now := make(map[string]pauses, len(v.Listeners))
+	now := make(map[*l4.Listener]pauses, len(v.Listeners))
 	for i := range v.Listeners {
 		l := &v.Listeners[i]
 		p := pausesOf(l)
-		now[l.Name] = p
-		was := seen[l.Name]
-		if p.files < was.files || p.limit < was.limit {
-			was = pauses{} // another listener of this name
-		}
+		now[l.State] = p
+		was := seen[l.State]
 		files, limit := p.files-was.files, p.limit-was.limit
 		if files > 0 {
 			c.log.Warn("accepting paused: no descriptors", "listener", l.Name, "pauses", files+limit,
@@ -112,6 +111,7 @@ func (c *Control) logChange(change *config.Change) {
 	add("clusters_added", change.ClustersAdded)
 	add("clusters_removed", change.ClustersRemoved)
 	add("clusters_changed", clusters)
+	add("tls_files_changed", c.running.Renewed)
 	if len(attrs) == 0 && len(change.Restart) == 0 {
 		c.log.Info("configuration read again, nothing changed")
 		return
