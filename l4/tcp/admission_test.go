@@ -192,12 +192,10 @@ func TestDeniedDisplaceNobody(t *testing.T) {
 	b := serve(t, echo)
 	rules := &access.Rules{Filter: access.NewFilter(nil, prefixes("127.0.0.9/32"))}
 	r := newRig(t, rigOptions{max: 2, settings: Settings{Access: rules}}, b.addr)
-	var clients []*net.TCPConn
 	for range 2 {
 		c := r.dial()
 		mustWrite(t, c, "x")
 		mustRead(t, c, "x")
-		clients = append(clients, c)
 	}
 	if err := r.loops[0].Do(func() {
 		for i := range uint32(2) {
