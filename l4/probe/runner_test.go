@@ -108,8 +108,7 @@ func TestRunnerPlaces(t *testing.T) {
 	results := make(chan error, targets*rounds)
 	check := checkFunc(func(ctx context.Context, at netip.AddrPort) error {
 		defer now.Add(-1)
-		if n := now.Add(1); n > peak.Load() {
-			peak.Store(n)
+		for n, p := now.Add(1), peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
 		}
 		return g.Run(ctx, at)
 	})
