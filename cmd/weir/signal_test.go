@@ -153,6 +153,7 @@ func TestReloadBeforeItRuns(t *testing.T) {
 	p := weir(t, "run", "--config-toml", text)
 	p.wait("it asks", asked)
 	p.signal(syscall.SIGHUP)
+	p.says(`level=INFO msg="waiting for the first answers of discovery" at_most=3s$`)
 	p.says(`msg="weir runs"`)
 	p.says(`msg="no endpoints discovered yet" cluster=slow$`)
 	p.says(`msg="configuration read again, nothing changed"`)

@@ -45,7 +45,7 @@ func (c *Control) change(ctx context.Context, s *config.Snapshot) error {
 	change := config.Diff(c.configured, s)
 	err := c.apply(c.withFound(s), true)
 	if err == nil || InPart(err) {
-		c.configured = s
+		c.configured, c.behindWhy = s, reason(err)
 		c.warnUnknown()
 	} else {
 		c.seek(c.configured)

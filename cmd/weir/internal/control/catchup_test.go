@@ -93,8 +93,20 @@ func TestBehindIsSaidOnce(t *testing.T) {
 	if c.behind || !strings.Contains(log.String(), "runs again") {
 		t.Errorf("behind: %v\n%s", c.behind, &log)
 	}
+	// A change that succeeds is said as such, and leaves nothing to say.
+	c.behind, c.behindWhy = true, "something"
+	log.Reset()
+	if err := c.Apply(c.Snapshot()); err != nil || c.behind || c.behindWhy != "" {
+		t.Errorf("%v, behind: %v %q", err, c.behind, c.behindWhy)
+	}
+	c.mu.Lock()
+	c.take(c.configured)
+	c.mu.Unlock()
+	if strings.Contains(log.String(), "runs again") {
+		t.Errorf("the log:\n%s", &log)
+	}
 	v := c.View()
-	if len(v.Listeners) != 1 || v.Reloads != (stats.Reloads{}) {
+	if len(v.Listeners) != 1 || v.Reloads.Applied != 1 {
 		t.Errorf("%d listeners, reloads %+v", len(v.Listeners), v.Reloads)
 	}
 }
@@ -121,9 +133,8 @@ func TestRoomForChecksAndLookups(t *testing.T) {
 			t.Errorf("%d names, %d services: %d descriptors, want %d", c.names, c.services, got, c.want)
 		}
 	}
-	var log bytes.Buffer
 	room := func(text string) int64 {
-		c := beginText(t, &log, text)
+		c := beginText(t, new(bytes.Buffer), text)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.files.limit, c.files.overhead = 10_000, 0

@@ -14,6 +14,9 @@ import (
 // later.
 const firstAnswer = 3 * time.Second
 
+// firstWord is after how much of that the log says so.
+const firstWord = 250 * time.Millisecond
+
 // discovers returns what is to be discovered for a configuration, by cluster.
 func discovers(s *config.Snapshot) map[string]config.Discover {
 	all := map[string]config.Discover{}
@@ -40,10 +43,19 @@ func (c *Control) look(ctx context.Context, s *config.Snapshot) error {
 	}
 	c.seek(s)
 	c.mu.Unlock()
-	wait, cancel := context.WithTimeout(ctx, firstAnswer)
-	defer cancel()
-	c.resolver.First(wait)
+	if !c.first(ctx, firstWord) && ctx.Err() == nil {
+		c.log.Info("waiting for the first answers of discovery", "at_most", firstAnswer)
+		c.first(ctx, firstAnswer-firstWord)
+	}
 	return ctx.Err()
+}
+
+// first waits for the first answers, or failures, and reports whether all are there.
+func (c *Control) first(ctx context.Context, most time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	c.resolver.First(ctx)
+	return ctx.Err() == nil
 }
 
 // withFound returns the configuration with the endpoints that were discovered. A cluster about which nothing is known keeps those that it has, wherever
@@ -128,10 +140,7 @@ func (c *Control) take(s *config.Snapshot) {
 	err := c.apply(s, false)
 	c.behind = err != nil
 	c.publish()
-	why := ""
-	if err != nil {
-		why = err.Error()
-	}
+	why := reason(err)
 	switch {
 	case why == c.behindWhy:
 	case why != "":
@@ -140,6 +149,14 @@ func (c *Control) take(s *config.Snapshot) {
 		c.log.Info("all that was configured and discovered runs again")
 	}
 	c.behindWhy = why
+}
+
+// reason is an error's text, "" without one.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // discovery tells how the discovery of a cluster is doing, for the View.

@@ -155,7 +155,10 @@ func TestEndpointsStayUntilTheSourceAnswers(t *testing.T) {
 		t.Errorf("the log lacks %s:\n%s", want, r.log)
 	}
 	file.write(b.at, a.at)
-	r.eventually("the file's first greets", func() bool { return greeted(at) == "b" })
+	r.eventually("the file is taken up", func() bool { return len(r.endpoints("out")) == 2 })
+	if got := greeting(t, at, 1); got != "b" {
+		t.Errorf("%q greets", got)
+	}
 	mustEcho(t, live)
 	if now := r.endpoints("out"); len(now) != 2 || now[1] != was {
 		t.Error("the discovered endpoint is another one")
