@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,86 @@ func TestCatchUp(t *testing.T) {
 	_ = conn.Close()
 	if !strings.Contains(log.String(), "level=INFO msg=\"all that was configured and discovered runs again\"") {
 		t.Errorf("the log doesn't say so:\n%s", &log)
+	}
+}
+
+// A change of which a loop can't do its part holds, and is told from one that changed nothing.
+func TestAppliedInPart(t *testing.T) {
+	var log bytes.Buffer
+	c := beginText(t, &log, "")
+	c.loops[0].Loop.Stop()
+	<-c.loops[0].Loop.Stopped()
+	next := parseText(t, "[listeners.in]\nbind = '127.0.0.1:0'\ncluster = 'out'\n[clusters.out]\nendpoints = ['127.0.0.1:1']")
+	err := c.Apply(next)
+	if !InPart(err) || !strings.HasPrefix(err.Error(), "applied in part: ") {
+		t.Errorf("error: %v", err)
+	}
+	if v := c.View(); c.Snapshot() != next || len(v.Listeners) != 1 || v.Reloads.Failed != 1 || v.Reloads.LastError != err.Error() || !c.behind {
+		t.Errorf("it doesn't run what was applied: %+v", v)
+	}
+	if err := c.Apply(parseText(t, "[listeners.in]\nbind = '192.0.2.1:80'\ncluster = 'out'\n[clusters.out]\nendpoints = ['127.0.0.1:1']")); err == nil || InPart(err) || c.Snapshot() != next {
+		t.Errorf("a change that is refused: %v", err)
+	}
+	c.catchUp()
+	if strings.Contains(log.String(), "trying again") {
+		t.Errorf("what Apply has returned is logged once more:\n%s", &log)
+	}
+}
+
+// A stage is one of the whole process: listeners that come later, or change, are in it as well, and leave it with the others.
+func TestStageThroughAReload(t *testing.T) {
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = backend.Close() })
+	go func() {
+		for {
+			conn, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("x"))
+			_ = conn.Close()
+		}
+	}()
+	var log bytes.Buffer
+	text := fmt.Sprintf("[clusters.out]\nendpoints = [%q]\n[listeners.in]\nbind = '127.0.0.1:0'\ncluster = 'out'\n", backend.Addr())
+	c := beginText(t, &log, text)
+	c.weigh(stats.Pressure{Memory: 0.995})
+	if err := c.Apply(parseText(t, text+"idle_timeout = '1m'\n[listeners.more]\nbind = '127.0.0.1:0'\ncluster = 'out'")); err != nil {
+		t.Fatal(err)
+	}
+	v := c.View()
+	if v.Pressure().Stage != l4.StageRefuse {
+		t.Errorf("stage %v", v.Pressure().Stage)
+	}
+	end := time.Now().Add(10 * time.Second)
+	var conns []net.Conn
+	for i := range v.Listeners {
+		l := &v.Listeners[i]
+		conn, err := net.Dial("tcp", l.Binds[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(end)
+		conns = append(conns, conn)
+		for pausesOf(l).limit == 0 {
+			if time.Now().After(end) {
+				t.Fatalf("listener %s doesn't pause", l.Name)
+			}
+			runtime.Gosched()
+		}
+		if n := l.State.Active(); n != 0 {
+			t.Errorf("listener %s has let %d in", l.Name, n)
+		}
+	}
+	c.weigh(stats.Pressure{Memory: 0.5})
+	for i, conn := range conns {
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Errorf("listener %s, calm again: %v", v.Listeners[i].Name, err)
+		}
 	}
 }
 
