@@ -135,7 +135,7 @@ func (p *process) wait(what string, c <-chan struct{}) {
 func TestTerminateBeforeItRuns(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		text, asked := slow(t)
-		p := weir(t, "run", "--config-toml", text)
+		p := weir(t, "run", "--config-toml", text, "--set", `admin.listen=""`)
 		p.wait("it asks", asked)
 		p.signal(syscall.SIGHUP) // comes to nothing
 		p.signal(s)
@@ -150,7 +150,7 @@ func TestTerminateBeforeItRuns(t *testing.T) {
 // What SIGHUP says before it runs is done then.
 func TestReloadBeforeItRuns(t *testing.T) {
 	text, asked := slow(t)
-	p := weir(t, "run", "--config-toml", text)
+	p := weir(t, "run", "--config-toml", text, "--set", `admin.listen=""`)
 	p.wait("it asks", asked)
 	p.signal(syscall.SIGHUP)
 	p.says(`level=INFO msg="waiting for the first answers of discovery" at_most=3s$`)
