@@ -37,9 +37,8 @@ func serve(s service) error {
 	}
 	sv := &server{service: s, out: newLogs(s.stderr, snapshot.Process), signals: make(chan os.Signal, 4)}
 	sv.log = slog.New(sv.out)
-	// Before anything listens: a signal in between must not kill the process the hard way.
+	// Before anything listens, and for good: no signal must kill the process the hard way, also not one that comes when it has just drained.
 	signal.Notify(sv.signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(sv.signals)
 
 	c, err := sv.begin(snapshot)
 	if err != nil {

@@ -176,7 +176,7 @@ func TestSignalsWhileAChangeWaits(t *testing.T) {
 		if last {
 			break
 		}
-		write(t, file, proxied, "9s", backend)
+		write(t, file, proxied, "24h", backend)
 		p.signal(syscall.SIGHUP)
 		p.says(`msg="configuration applied" .*listeners_added=\[slow\]`)
 		p.says(`msg="configuration applied" .*listeners_removed=\[slow\]`)
