@@ -56,6 +56,7 @@ pid nginx.pid;
 events { worker_connections 512; }
 http {
 	access_log off;
+	log_not_found off;
 	client_body_temp_path body;
 	proxy_temp_path proxy;
 	fastcgi_temp_path fastcgi;
