@@ -1,8 +1,10 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path"
@@ -30,6 +32,7 @@ type overload struct {
 	memory memory
 	now    atomic.Pointer[stats.Pressure]
 	times  [l4.NumStages]atomic.Uint64 // that a stage was entered from below
+	said   [2][l4.NumStages]time.Time  // when it was logged that one was entered, from below and from above; of the goroutine that weighs
 	told   uint64                      // the limit of the cgroup that the runtime knows; 0 = none
 }
 
@@ -89,18 +92,29 @@ func (c *Control) weigh(p stats.Pressure) {
 	if p.Stage == was {
 		return
 	}
-	attrs := []any{"stage", p.Stage.String(), "was", was.String(), "descriptors", percent(p.Descriptors), "memory", percent(p.Memory), "sessions", c.shared.Active()}
-	if p.Stage > was {
-		c.log.Warn("overload", attrs...)
-	} else {
-		c.log.Info("overload eases", attrs...)
-	}
+	c.sayStage(&p, was)
 	for i := range c.loops {
 		l := &c.loops[i]
 		_ = l.Loop.Post(func() { // a loop that has stopped has nothing to shed
 			l.TCP.Overload(p.Stage)
 			l.UDP.Overload(p.Stage)
 		})
+	}
+}
+
+// stageSaidEvery is how often it is logged at most that a stage was entered from one side: what frees a little and is full again goes to and fro.
+const stageSaidEvery = 10 * time.Second
+
+// sayStage logs that the stage is another one.
+func (c *Control) sayStage(p *stats.Pressure, was l4.Stage) {
+	level, text, side := slog.LevelWarn, "overload", 0
+	if p.Stage < was {
+		level, text, side = slog.LevelInfo, "overload eases", 1
+	}
+	if said, now := &c.overload.said[side][p.Stage], time.Now(); now.Sub(*said) >= stageSaidEvery {
+		*said = now
+		c.log.Log(context.Background(), level, text, "stage", p.Stage.String(), "was", was.String(),
+			"descriptors", percent(p.Descriptors), "memory", percent(p.Memory), "sessions", c.shared.Active())
 	}
 }
 

@@ -52,6 +52,8 @@ func (c *Control) logPauses(seen map[*l4.Listener]pauses) map[*l4.Listener]pause
 		if files > 0 {
 			c.log.Warn("accepting paused: no descriptors", "listener", l.Name, "pauses", files+limit,
 				"sessions", c.shared.Active(), "descriptors", c.files.limit)
+		} else if stage := c.measured().Stage; limit > 0 && stage >= l4.StageRefuse {
+			c.log.Warn("accepting paused: overload", "listener", l.Name, "pauses", limit, "stage", stage.String(), "sessions", l.State.Active())
 		} else if limit > 0 {
 			c.log.Warn("accepting paused: max_connections reached", "listener", l.Name, "pauses", limit,
 				"sessions", l.State.Active(), "listener_max", l.MaxConnections,
