@@ -14,7 +14,7 @@
 // The programs are redis-server, redis-cli and redis-benchmark; PostgreSQL's server (15 or later), psql and pgbench; git with its daemon; nginx, curl,
 // sha256sum and ab; python3 with the websockets module. Over UDP they are dnsmasq, unbound, dnsperf and dig; SIPp; iperf3; logger and
 // rsyslogd; chronyd; and bench/cmd/load. QUIC (quic-go) and WireGuard (wireguard-go, with a network stack of its own) have their ends in the
-// test's process. TestIdleMemory needs 18,000 file descriptors.
+// test's process; a gRPC server with its health service (grpc-go) and the backends that break at random are the test's program again. TestIdleMemory needs 18,000 file descriptors.
 //
 // Owner of its state: each test owns its programs and its temporary directory; all end with it. Layer: the top, beside main.
 package e2e
