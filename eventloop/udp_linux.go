@@ -75,8 +75,18 @@ func bindDatagrams(o DatagramOptions) (_ int, err error) {
 			_ = unix.Close(fd)
 		}
 	}()
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		return -1, fmt.Errorf("SO_REUSEPORT: %w", err)
+	share := func() error {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return fmt.Errorf("SO_REUSEPORT: %w", err)
+		}
+		return nil
+	}
+	// A socket that is ready to share may be given a port that another process of this user shares already. One that isn't gets a free one.
+	free := o.Addr.Port() == 0
+	if !free {
+		if err := share(); err != nil {
+			return -1, err
+		}
 	}
 	if six {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, truth(o.V6Only)); err != nil {
@@ -96,6 +106,11 @@ func bindDatagrams(o DatagramOptions) (_ int, err error) {
 	SetDatagramOptions(fd, six, o)
 	if _, _, e := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&addr.raw)), uintptr(addr.size)); e != 0 {
 		return -1, fmt.Errorf("bind: %w", e)
+	}
+	if free {
+		if err := share(); err != nil {
+			return -1, err
+		}
 	}
 	return fd, nil
 }
