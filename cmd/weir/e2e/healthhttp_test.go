@@ -268,7 +268,9 @@ cluster = "kept"
 
 	s.reload(blocks(200))
 	w.up("out", s.addr)
-	run(t, curl(t, "http://"+w.at()+"/healthz"))
+	eventually(t, "a new connection is served", func() bool { // at first by nginx's old worker, perhaps, which says 503
+		return launch(t, curl(t, "http://"+w.at()+"/healthz"), os.Kill).code() == 0
+	})
 	if l := w.settled("downstream_closed", "upstream_closed", "endpoint_down", "no_endpoint"); l.Closed["endpoint_down"] != 1 || l.Closed["no_endpoint"] != 1 {
 		t.Errorf("weir counts %v", l.Closed)
 	}
