@@ -3,7 +3,7 @@
 //
 //	Options --New--> Check     one file each: tcp.go, udp.go, http.go, grpc.go
 //	                   │
-//	Runner ──Run───────┘       a heap of due times, and at most so many checks at once
+//	Runner ──Run───────┘       lb/health's Schedule, and at most so many checks at once
 //	   └────Report──> whoever added the Target, who says when the next is due
 //
 //	         Add                 due, and a place is free
@@ -20,5 +20,5 @@
 // Owner of its state: a Check is immutable and may be shared by all endpoints that are asked alike. The Runner's state is behind its
 // lock; a Target's fields belong to whoever made it until it is added, and are only read from then on.
 //
-// Layer: l4. Of weir it imports nothing.
+// Layer: l4. Of weir it imports lb/health, for its Schedule.
 package probe

@@ -1,11 +1,12 @@
 package probe
 
 import (
-	"container/heap"
 	"context"
 	"net/netip"
 	"sync"
 	"time"
+
+	"weir/lb/health"
 )
 
 // RunnerOptions configure a Runner. Zero values mean the defaults named here.
@@ -37,7 +38,7 @@ const (
 	defaultMost = 256
 	late        = time.Second
 	least       = time.Millisecond // between two checks of a target
-	// glance is between two looks at the heap while only time passes, by which a check may begin late: with thousands of targets a look
+	// glance is between two looks at the schedule while only time passes, by which a check may begin late: with thousands of targets a look
 	// then begins many of them, where each would wake a thread.
 	glance = 5 * time.Millisecond
 )
@@ -48,6 +49,7 @@ type Runner struct {
 	// Immutable.
 	most  int
 	clock func() time.Time
+	start time.Time       // zero on the schedule's scale
 	base  context.Context // of all checks
 	stop  context.CancelFunc
 	wake  chan struct{} // the scheduler should look; holds one
@@ -55,14 +57,27 @@ type Runner struct {
 
 	mu      sync.Mutex
 	entries map[*Target]*entry
-	waiting dueHeap
-	order   uint64
+	byID    []*entry // those that are added, by their place; nil = free
+	free    []uint32 // places
+	waiting health.Schedule
 	armed   time.Time // when the scheduler looks next; zero = not before it is woken
 	workers int
 	running int
 	late    uint64
 	done    uint64
 	closed  bool
+}
+
+// entry is a target that has been added.
+type entry struct {
+	target *Target // immutable
+	id     uint32  // immutable: its place
+
+	// Under the Runner's lock.
+	due    time.Time
+	waits  bool // in the schedule; false: being checked, or removed
+	gone   bool
+	cancel func() // ends the check under way; nil = none
 }
 
 // NewRunner starts a Runner without targets. Close ends it.
@@ -74,6 +89,7 @@ func NewRunner(o RunnerOptions) *Runner {
 	if r.clock == nil {
 		r.clock = time.Now
 	}
+	r.start = r.clock()
 	r.base, r.stop = context.WithCancel(context.Background())
 	r.all.Add(1)
 	go r.schedule()
@@ -88,6 +104,13 @@ func (r *Runner) Add(t *Target, first time.Duration) {
 		return
 	}
 	e := &entry{target: t}
+	if n := len(r.free); n > 0 {
+		e.id, r.free = r.free[n-1], r.free[:n-1]
+		r.byID[e.id] = e
+	} else {
+		e.id = uint32(len(r.byID))
+		r.byID = append(r.byID, e)
+	}
 	r.entries[t] = e
 	r.wait(e, max(first, 0))
 }
@@ -104,10 +127,9 @@ func (r *Runner) Remove(t *Target) {
 		return
 	}
 	delete(r.entries, t)
-	e.gone = true
-	if e.place >= 0 {
-		heap.Remove(&r.waiting, e.place)
-	}
+	e.gone, e.waits = true, false
+	r.waiting.Remove(e.id)
+	r.byID[e.id], r.free = nil, append(r.free, e.id)
 	if e.cancel != nil {
 		e.cancel()
 	}
@@ -119,12 +141,12 @@ func (r *Runner) Hurry(t *Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[t]
-	if e == nil || e.place < 0 {
+	if e == nil || !e.waits {
 		return
 	}
 	if now := r.clock(); now.Before(e.due) {
 		e.due = now
-		heap.Fix(&r.waiting, e.place)
+		r.waiting.Put(e.id, r.since(now))
 	}
 	r.poke(e.due)
 }
@@ -145,7 +167,7 @@ func (r *Runner) Close() {
 		e.gone = true
 		delete(r.entries, t)
 	}
-	r.waiting = nil
+	r.waiting = health.Schedule{}
 	r.mu.Unlock()
 	r.stop()
 	r.all.Wait()
@@ -153,12 +175,13 @@ func (r *Runner) Close() {
 
 // wait has the entry checked after that long. Under the lock.
 func (r *Runner) wait(e *entry, d time.Duration) {
-	r.order++
-	e.order = r.order
-	e.due = r.clock().Add(d)
-	heap.Push(&r.waiting, e)
+	e.due, e.waits = r.clock().Add(d), true
+	r.waiting.Put(e.id, r.since(e.due))
 	r.poke(e.due)
 }
+
+// since is a time on the schedule's scale.
+func (r *Runner) since(t time.Time) int64 { return int64(t.Sub(r.start)) }
 
 // poke wakes the scheduler if it would come too late. While all places are taken it has nothing to do: who leaves one looks. Under
 // the lock.
@@ -208,23 +231,27 @@ func (r *Runner) look() time.Duration {
 		r.all.Add(1)
 		go r.work(e, r.begin(e))
 	}
-	if r.workers == r.most || len(r.waiting) == 0 {
+	at, some := r.waiting.Next()
+	if r.workers == r.most || !some {
 		return 0
 	}
-	d := max(r.waiting[0].due.Sub(now), glance)
+	d := max(time.Duration(at-r.since(now)), glance)
 	r.armed = now.Add(d)
 	return d
 }
 
-// next takes the first entry off the heap if it is due. Under the lock.
+// next takes the first entry off the schedule if it is due. Under the lock.
 func (r *Runner) next(now time.Time) *entry {
-	if len(r.waiting) == 0 || now.Before(r.waiting[0].due) {
+	id, ok := r.waiting.Pop(r.since(now))
+	if !ok {
 		return nil
 	}
-	if now.Sub(r.waiting[0].due) > late {
+	e := r.byID[id]
+	e.waits = false
+	if now.Sub(e.due) > late {
 		r.late++
 	}
-	return heap.Pop(&r.waiting).(*entry)
+	return e
 }
 
 // begin makes the context of a check. Under the lock.
@@ -284,8 +311,8 @@ func (r *Runner) take() (*entry, context.Context) {
 		return e, r.begin(e)
 	}
 	r.workers--
-	if len(r.waiting) > 0 {
-		r.poke(r.waiting[0].due) // nobody may have looked while all places were taken
+	if at, ok := r.waiting.Next(); ok {
+		r.poke(r.start.Add(time.Duration(at))) // nobody may have looked while all places were taken
 	}
 	return nil, nil
 }

@@ -142,7 +142,7 @@ func TestRunnerPlaces(t *testing.T) {
 	}
 }
 
-// Remove cuts a check under way, which isn't reported, and takes one that waits off the heap.
+// Remove cuts a check under way, which isn't reported, and takes one that waits off the schedule.
 func TestRunnerRemove(t *testing.T) {
 	r := newTestRunner(t, RunnerOptions{Most: 1})
 	g := newGate()
@@ -253,10 +253,10 @@ func TestRunnerHurry(t *testing.T) {
 		g.end <- nil
 		<-results
 		eventually(t, "it waits again", func() bool { return len(g.begun) == 0 && r.Stats().Running == 0 })
-		eventually(t, "it is on the heap", func() bool {
+		eventually(t, "it is in the schedule", func() bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			return len(r.waiting) == 1
+			return r.waiting.Len() == 1
 		})
 	}
 	if n := r.Stats().Done; n != 3 {
