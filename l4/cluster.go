@@ -107,12 +107,9 @@ func (c *Cluster) Pick(r *lb.Request) (int, Verdict) {
 	if !Below(c.Places.Active(), most) {
 		return -1, ClusterBusy
 	}
-	i, v := c.Set().Pick(r)
-	switch v {
-	case lb.NoEndpoint:
-		return -1, NoneUsable
-	case lb.Full:
-		return -1, EndpointsBusy
+	i, v := c.pickEndpoint(r)
+	if v != Picked {
+		return i, v
 	}
 	if !take(&c.Places.active, 1, most) {
 		c.Endpoints[i].Balance.Release()
@@ -125,15 +122,23 @@ func (c *Cluster) Pick(r *lb.Request) (int, Verdict) {
 // PickToMove is Pick for a connection of the cluster that moves: it gives the places that it has back as soon as it has others, and is not to fail for
 // a place that it has.
 func (c *Cluster) PickToMove(r *lb.Request) (int, Verdict) {
-	i, v := c.Set().Pick(r)
-	switch v {
+	i, v := c.pickEndpoint(r)
+	if v == Picked {
+		c.Places.active.Add(1)
+	}
+	return i, v
+}
+
+// pickEndpoint takes a place on an endpoint alone.
+func (c *Cluster) pickEndpoint(r *lb.Request) (int, Verdict) {
+	switch i, v := c.Set().Pick(r); v {
 	case lb.NoEndpoint:
 		return -1, NoneUsable
 	case lb.Full:
 		return -1, EndpointsBusy
+	default:
+		return i, Picked
 	}
-	c.Places.active.Add(1)
-	return i, Picked
 }
 
 // Take takes a place of the cluster and one on endpoint i, whatever its state, or neither: for what belongs to it already.

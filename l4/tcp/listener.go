@@ -138,7 +138,7 @@ const nobody = ^uint32(0)
 // the one giving, once the client was let in. false: none was taken, and accepting has paused if a client waits. Nobody gives way to, and nothing
 // pauses for, one that isn't there.
 func (p *Proxy) takePlaces(ln *listening, fd int) (giving uint32, ok bool) {
-	if p.stage < l4.StageRefuse && ln.listener.Take(ln.settings.MaxConnections) {
+	if p.pressure.Stage < l4.StageRefuse && ln.listener.Take(ln.settings.MaxConnections) {
 		if p.shared.Take(l4.SessionDescriptors) {
 			return nobody, true
 		}
@@ -199,7 +199,7 @@ func (p *Proxy) pause(ln *listening, w want) {
 	p.limited++
 	p.shared.Waiting(p.id, true)
 	// A place that another loop gave back before it could see that this one waits has woken nobody.
-	if p.stage < l4.StageRefuse && l4.Below(ln.listener.Active(), ln.settings.MaxConnections) && !p.shared.Full() {
+	if p.pressure.Stage < l4.StageRefuse && l4.Below(ln.listener.Active(), ln.settings.MaxConnections) && !p.shared.Full() {
 		p.resume(ln)
 	}
 }
@@ -225,7 +225,7 @@ func (p *Proxy) resume(ln *listening) {
 
 // resumeLimited ends the pauses that wait for places.
 func (p *Proxy) resumeLimited() {
-	if p.stage >= l4.StageRefuse {
+	if p.pressure.Stage >= l4.StageRefuse {
 		return // there are none, however many are given back
 	}
 	for _, ln := range p.listening {

@@ -33,7 +33,6 @@ type Proxy struct {
 	acceptTimer eventloop.HandlerID
 	timer       eventloop.HandlerID
 	drainTimer  eventloop.HandlerID
-	sweepTimer  eventloop.HandlerID
 
 	// The loop's own.
 	listening []*listening // by index; nil = free
@@ -44,9 +43,7 @@ type Proxy struct {
 	peer      eventloop.Sockaddr
 	limited   int // listeners that wait for a place
 	drains    []drain
-	stage     l4.Stage
-	sweeping  bool
-	swept     uint32 // the session that the sweep has come to
+	pressure  *l4.Sweep // what the process runs short of, and the sweep for that
 	deferred  []deferral
 	room      []byte               // of deferred reads
 	outgoing  []eventloop.Outgoing // their writes; empty between batches
@@ -75,7 +72,7 @@ func New(o Options) *Proxy {
 	p.acceptTimer = o.Loop.HandleTimers(acceptor{p})
 	p.timer = o.Loop.HandleTimers(deadlines{p})
 	p.drainTimer = o.Loop.HandleTimers(drainer{p})
-	p.sweepTimer = o.Loop.HandleTimers(sweeper{p})
+	p.pressure = l4.NewSweep(o.Loop, p.sweep)
 	o.Shared.OnPlace(o.ID, func() { _ = p.loop.Post(p.resumeFn) }) // a loop that has stopped waits for nothing
 	return p
 }

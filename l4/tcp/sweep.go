@@ -1,37 +1,13 @@
 package tcp
 
-import (
-	"time"
+import "weir/l4"
 
-	"weir/l4"
-)
-
-// Under pressure a sweep goes through the sessions, some at each tick, and ends those that have rested for too long.
-const (
-	sweepTick = 100 * time.Millisecond
-	sweepLook = 2048 // sessions a tick
-)
-
-// sweeper takes the ticks of the sweep.
-type sweeper struct{ p *Proxy }
-
-// Expired does a tick's share, as long as the pressure lasts.
-func (h sweeper) Expired(uint32) {
-	p := h.p
-	p.sweeping = p.stage >= l4.StageShorten
-	if p.sweeping {
-		p.sweep()
-		p.loop.StartTimer(p.loop.Now()+int64(sweepTick), p.sweepTimer, 0)
-	}
-}
+// sweepLook is how many sessions a tick of the sweep looks at.
+const sweepLook = 2048
 
 // Overload tells the stage that the process has come to. On the loop.
 func (p *Proxy) Overload(stage l4.Stage) {
-	p.stage = stage
-	if stage >= l4.StageShorten && !p.sweeping {
-		p.sweeping = true
-		p.loop.StartTimer(p.loop.Now(), p.sweepTimer, 0)
-	}
+	p.pressure.Enter(stage)
 	if stage < l4.StageRefuse {
 		p.resumeLimited()
 	}
@@ -43,17 +19,15 @@ func (p *Proxy) sweep() {
 	now := p.loop.Now()
 	var oldest l4.Oldest
 	for range min(n, sweepLook) {
-		if p.swept++; p.swept >= n {
-			p.swept = 0
-		}
-		s := p.sessions.At(p.swept)
+		i := p.pressure.Next(n)
+		s := p.sessions.At(i)
 		if s.state != streaming || p.busy(s) {
 			continue
 		}
 		if now-s.active >= l4.Shortened(int64(s.settings.IdleTimeout)) {
-			p.dismiss(s, p.swept, l4.Overloaded)
-		} else if p.stage >= l4.StageShed {
-			oldest.Offer(p.swept, s.active)
+			p.dismiss(s, i, l4.Overloaded)
+		} else if p.pressure.Stage >= l4.StageShed {
+			oldest.Offer(i, s.active)
 		}
 	}
 	for _, i := range oldest.Due(p.sessions.Len()) {

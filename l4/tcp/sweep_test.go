@@ -57,7 +57,7 @@ func TestShortenedIdle(t *testing.T) {
 	mustEOF(t, clients[2])
 	r.do(0, func(p *Proxy) { p.Overload(l4.StageCalm) })
 	r.eventually("the sweep has ended", func() (ended bool) {
-		r.do(0, func(p *Proxy) { ended = !p.sweeping })
+		r.do(0, func(p *Proxy) { ended = !p.pressure.Running() })
 		return ended
 	})
 	r.age(0, 70*time.Second)
@@ -76,9 +76,9 @@ func TestSweepTimers(t *testing.T) {
 	r.do(0, func(p *Proxy) {
 		started := 0
 		for range 100 {
-			was := p.sweeping
+			was := p.pressure.Running()
 			p.Overload(l4.StageShed)
-			if !was && p.sweeping {
+			if !was && p.pressure.Running() {
 				started++
 			}
 			p.Overload(l4.StageCalm)
@@ -88,11 +88,11 @@ func TestSweepTimers(t *testing.T) {
 		}
 	})
 	r.eventually("the sweep has ended", func() (ended bool) {
-		r.do(0, func(p *Proxy) { ended = !p.sweeping })
+		r.do(0, func(p *Proxy) { ended = !p.pressure.Running() })
 		return ended
 	})
 	r.do(0, func(p *Proxy) {
-		if p.Overload(l4.StageShorten); !p.sweeping {
+		if p.Overload(l4.StageShorten); !p.pressure.Running() {
 			t.Error("it does not begin again")
 		}
 		p.Overload(l4.StageCalm)
@@ -117,7 +117,7 @@ func TestShed(t *testing.T) {
 			}
 			p.sessions.At(uint32(i)).active = p.loop.Now() - int64(age)
 		}
-		p.stage = l4.StageShed
+		p.pressure.Stage = l4.StageShed
 		for gone := 0; gone < 100; {
 			p.sweep()
 			due := max(1, (many-gone)/64)
@@ -132,7 +132,7 @@ func TestShed(t *testing.T) {
 			}
 		}
 		p.sweep()
-		p.stage = l4.StageCalm
+		p.pressure.Stage = l4.StageCalm
 	})
 	if n := r.closed(l4.Overloaded); n != 100 {
 		t.Fatalf("ended%s", r.reasons())

@@ -50,7 +50,7 @@ func (p *Proxy) begin(s *socket, index uint32, key *flow.Key, from *eventloop.So
 		e.Release()
 		return 0, nil, d, false
 	}
-	if p.stage >= l4.StageRefuse {
+	if p.pressure.Stage >= l4.StageRefuse {
 		return fail(l4.DropOverloaded)
 	}
 	if !on.listener.Take(on.settings.MaxFlows) {

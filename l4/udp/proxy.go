@@ -30,13 +30,12 @@ type Proxy struct {
 	lateMost int // sockets that stay connected for late answers, in each pool
 	features eventloop.Features
 
-	clients    eventloop.HandlerID // listeners' sockets
-	endpoints  eventloop.HandlerID // endpoints' sockets
-	expiry     eventloop.HandlerID
-	tidying    eventloop.HandlerID
-	drainTick  eventloop.HandlerID
-	sweepTimer eventloop.HandlerID
-	holds      eventloop.HandlerID
+	clients   eventloop.HandlerID // listeners' sockets
+	endpoints eventloop.HandlerID // endpoints' sockets
+	expiry    eventloop.HandlerID
+	tidying   eventloop.HandlerID
+	drainTick eventloop.HandlerID
+	holds     eventloop.HandlerID
 
 	// The loop's own.
 	listening []*listening // by index; nil = free
@@ -50,9 +49,7 @@ type Proxy struct {
 	tidy      eventloop.TimerID
 	drains    []drain
 	left      map[*l4.Endpoint]struct{} // went down, see leave; nil = none
-	stage     l4.Stage
-	sweeping  bool
-	swept     uint32 // the flow that the sweep has come to
+	pressure  *l4.Sweep                 // what the process runs short of, and the sweep for that
 	rand      *lb.Rand
 	request   lb.Request
 	expireFn  func(flow.ID, flow.Why)
@@ -101,7 +98,7 @@ func New(o Options) *Proxy {
 	p.expiry = o.Loop.HandleTimers(expiry{p})
 	p.tidying = o.Loop.HandleTimers(tidying{p})
 	p.drainTick = o.Loop.HandleTimers(drainer{p})
-	p.sweepTimer = o.Loop.HandleTimers(sweeper{p})
+	p.pressure = l4.NewSweep(o.Loop, p.sweep)
 	p.holds = o.Loop.HandleTimers(holds{p})
 	return p
 }

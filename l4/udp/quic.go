@@ -187,7 +187,7 @@ func (p *Proxy) askName(h *held, s *socket, index uint32, key *flow.Key, from *e
 	case h == nil && !s.on.settings.admits(from.AddrPort().Addr()):
 		s.on.drop(l4.DropDenied, n)
 		return
-	case h == nil && p.stage >= l4.StageRefuse:
+	case h == nil && p.pressure.Stage >= l4.StageRefuse:
 		s.on.drop(l4.DropOverloaded, n)
 		return
 	case h == nil && (len(p.held) >= heldMost || s.on.closed):

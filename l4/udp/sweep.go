@@ -1,38 +1,16 @@
 package udp
 
 import (
-	"time"
-
 	"weir/l4"
 	"weir/l4/flow"
 )
 
-// Under pressure a sweep goes through the flows, some at each tick, and ends those that have rested for too long.
-const (
-	sweepTick = 100 * time.Millisecond
-	sweepLook = 4096 // flows a tick
-)
-
-// sweeper takes the ticks of the sweep.
-type sweeper struct{ p *Proxy }
-
-// Expired does a tick's share, as long as the pressure lasts.
-func (h sweeper) Expired(uint32) {
-	p := h.p
-	p.sweeping = p.stage >= l4.StageShorten
-	if p.sweeping {
-		p.sweep()
-		p.loop.StartTimer(p.loop.Now()+int64(sweepTick), p.sweepTimer, 0)
-	}
-}
+// sweepLook is how many flows a tick of the sweep looks at.
+const sweepLook = 4096
 
 // Overload tells the stage that the process has come to. On the loop.
 func (p *Proxy) Overload(stage l4.Stage) {
-	p.stage = stage
-	if stage >= l4.StageShorten && !p.sweeping {
-		p.sweeping = true
-		p.loop.StartTimer(p.loop.Now(), p.sweepTimer, 0)
-	}
+	p.pressure.Enter(stage)
 }
 
 // sweep looks at the next flows.
@@ -41,18 +19,16 @@ func (p *Proxy) sweep() {
 	now := p.loop.Now()
 	var oldest l4.Oldest
 	for range min(n, sweepLook) {
-		if p.swept++; p.swept >= n {
-			p.swept = 0
-		}
-		id := flow.ID(p.swept)
+		i := p.pressure.Next(n)
+		id := flow.ID(i)
 		if !p.table.Live(id) || p.table.At(id).direct {
 			continue
 		}
 		rested := now - p.table.Last(id)
 		if rested >= l4.Shortened(int64(p.table.At(id).on.settings.Rules.Idle)) {
 			p.end(id, l4.Overloaded)
-		} else if p.stage >= l4.StageShed && rested >= int64(restAfter) {
-			oldest.Offer(p.swept, p.table.Last(id))
+		} else if p.pressure.Stage >= l4.StageShed && rested >= int64(restAfter) {
+			oldest.Offer(i, p.table.Last(id))
 		}
 	}
 	for _, i := range oldest.Due(p.table.Len()) {

@@ -58,7 +58,7 @@ func TestSweepShortens(t *testing.T) {
 	r.wantSources("127.0.0.1", 1)
 	r.overload(l4.StageCalm)
 	r.eventually("nothing sweeps", func() (over bool) {
-		r.do(0, func(p *Proxy) { over = !p.sweeping })
+		r.do(0, func(p *Proxy) { over = !p.pressure.Running() })
 		return over
 	})
 	newEnd(t).ask(r.addr, "x", "x")
@@ -75,9 +75,9 @@ func TestSweepSheds(t *testing.T) {
 	busy.ask(r.addr, "x", "x")
 	sweep := func(stage l4.Stage) {
 		r.do(0, func(p *Proxy) {
-			p.stage = stage
+			p.pressure.Stage = stage
 			p.sweep()
-			p.stage = l4.StageCalm
+			p.pressure.Stage = l4.StageCalm
 		})
 	}
 	sweep(l4.StageShorten)
