@@ -57,6 +57,9 @@ func (d Drop) String() string {
 // Refusal reports whether it was a new client's that got no flow.
 func (d Drop) Refusal() bool { return d <= DropConnectFailed }
 
+// ByRule reports whether the client was not let in, by the listener's rules about who may come.
+func (d Drop) ByRule() bool { return d >= DropDenied && d <= DropSourceLimit }
+
 // DropOf is why the datagrams of a flow go nowhere that was not let in.
 func DropOf(r access.Refusal) Drop {
 	switch r {

@@ -72,6 +72,9 @@ func (r CloseReason) String() string {
 // Refusal reports whether the session never reached an endpoint for a reason on weir's or the endpoints' side.
 func (r CloseReason) Refusal() bool { return r >= ConnectRefused && r <= SourceLimit }
 
+// ByRule reports whether the client was not let in, by the listener's rules about who may come.
+func (r CloseReason) ByRule() bool { return r >= Denied && r <= SourceLimit }
+
 // ReasonOf is why a connection ends that was not let in.
 func ReasonOf(r access.Refusal) CloseReason {
 	switch r {

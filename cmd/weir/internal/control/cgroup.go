@@ -12,15 +12,21 @@ import (
 // says so in cpu.max, version 1 in cpu.cfs_quota_us and cpu.cfs_period_us (kernel documentation, admin-guide/cgroup-v2
 // and scheduler/sched-bwc). Inside a container the path is often that of the host, and the files are at the mount's root.
 func cgroupQuota(root fs.FS) int {
-	text, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
 	least := 0
 	note := func(cpus int) {
 		if cpus > 0 && (least == 0 || cpus < least) {
 			least = cpus
 		}
+	}
+	eachGroup(root, "cpu", func(dir string) { note(quotaV2(root, dir)) }, func(dir string) { note(quotaV1(root, dir)) })
+	return least
+}
+
+// eachGroup visits the directories of the process's cgroup and of those above it: of version 2, and of version 1's controller.
+func eachGroup(root fs.FS, controller string, v2, v1 func(dir string)) {
+	text, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return
 	}
 	for line := range strings.Lines(string(text)) {
 		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -28,15 +34,14 @@ func cgroupQuota(root fs.FS) int {
 		switch {
 		case id == "0" && controllers == "":
 			for _, mount := range []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"} {
-				upwards(mount, group, func(dir string) { note(quotaV2(root, dir)) })
+				upwards(mount, group, v2)
 			}
-		case slices.Contains(strings.Split(controllers, ","), "cpu"):
-			for _, mount := range []string{"sys/fs/cgroup/" + controllers, "sys/fs/cgroup/cpu"} {
-				upwards(mount, group, func(dir string) { note(quotaV1(root, dir)) })
+		case slices.Contains(strings.Split(controllers, ","), controller):
+			for _, mount := range []string{"sys/fs/cgroup/" + controllers, "sys/fs/cgroup/" + controller} {
+				upwards(mount, group, v1)
 			}
 		}
 	}
-	return least
 }
 
 // upwards visits the group's directory and all above it, up to the mount.

@@ -137,25 +137,12 @@ type memory struct {
 // findMemory looks for the cgroups of the process, of version 2, or of version 1's memory controller.
 func findMemory(root fs.FS) memory {
 	m := memory{root: root}
-	text, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return m
-	}
 	note := func(dir string) {
 		if _, _, err := m.group(dir); err == nil && !slices.Contains(m.dirs, dir) {
 			m.dirs = append(m.dirs, dir)
 		}
 	}
-	for line := range strings.Lines(string(text)) {
-		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, group, _ := strings.Cut(rest, ":")
-		switch {
-		case id == "0" && controllers == "":
-			upwards("sys/fs/cgroup", group, note)
-		case slices.Contains(strings.Split(controllers, ","), "memory"):
-			upwards("sys/fs/cgroup/memory", group, note)
-		}
-	}
+	eachGroup(root, "memory", note, note)
 	return m
 }
 

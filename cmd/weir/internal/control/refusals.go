@@ -61,14 +61,14 @@ func (c *Control) logRefusals(v *stats.View, seen refusals, now time.Time) refus
 		for reason, sum := range closed {
 			if reason := l4.CloseReason(reason); reason.Refusal() {
 				if n := r.connections[reason].due(sum, now); n > 0 {
-					c.log.Log(context.Background(), levelOf(reason >= l4.Denied && reason <= l4.SourceLimit), "connections refused", "listener", l.Name, "reason", reason.String(), "count", n)
+					c.log.Log(context.Background(), levelOf(reason.ByRule()), "connections refused", "listener", l.Name, "reason", reason.String(), "count", n)
 				}
 			}
 		}
 		for reason, sum := range dropped {
 			if reason := l4.Drop(reason); reason.Refusal() {
 				if n := r.datagrams[reason].due(sum, now); n > 0 {
-					c.log.Log(context.Background(), levelOf(reason >= l4.DropDenied && reason <= l4.DropSourceLimit), "datagrams refused", "listener", l.Name, "reason", reason.String(), "count", n)
+					c.log.Log(context.Background(), levelOf(reason.ByRule()), "datagrams refused", "listener", l.Name, "reason", reason.String(), "count", n)
 				}
 			}
 		}

@@ -70,7 +70,7 @@ func refusalTrouble(l *ListenerReport, say func(string, ...any)) {
 	for reason, rate := range l.closeRates {
 		switch reason := l4.CloseReason(reason); {
 		case !reason.Refusal() || reason == l4.Denied:
-		case reason == l4.RateLimited || reason == l4.SourceRateLimited || reason == l4.SourceLimit:
+		case reason.ByRule():
 			limited.add(reason, rate)
 		default:
 			failed.add(reason, rate)
