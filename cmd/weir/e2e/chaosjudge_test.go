@@ -123,11 +123,31 @@ func (c *chaos) receivers() {
 	c.sent = map[string]time.Duration{}
 }
 
+// stuckSince is when a request came to wait: when it was sent. But one that its backend was slow to answer in one fault, and that then fell into a second
+// one of that backend, waits for checks to see the second.
+func (c *chaos) stuckSince(f *failure) time.Duration {
+	first, second := false, f.sent
+	for _, o := range c.faults {
+		if o.backend != f.backend {
+			continue
+		}
+		if o.begin <= f.sent && f.sent <= o.ended {
+			first = true
+		} else if o.begin > f.sent && o.began <= f.failed {
+			second = max(second, o.began)
+		}
+	}
+	if first {
+		return second
+	}
+	return f.sent
+}
+
 // inTime reports whether a request has not waited for longer than it takes to take an endpoint down; on a new connection, after two attempts to connect
 // that had to time out.
 func (c *chaos) inTime(f *failure) bool {
 	c.t.Helper()
-	when := span{f.sent, f.failed}
+	when := span{c.stuckSince(f), f.failed}
 	most := downBy + c.slack(when)
 	if f.well == f.sent {
 		most += 2 * connect
